@@ -1,0 +1,1 @@
+"""Jobs, schedules, sensors: what makes runs without a person."""

@@ -1,0 +1,159 @@
+"""All artifacts as the commands see them: selections, order, partitions, what is current."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import dagster as dg
+
+from segassets import partitions as dynamic_partitions
+from segassets.artifact import registry
+from segassets.declaration import Artifact
+from segassets.errors import UsageError
+from segassets.settings import Settings, prepare_dagster_home
+from segassets.sources.raw import Raw
+from segassets.store.names import valid_key
+
+
+@dataclass
+class Catalogue:
+    """The loaded definitions, the instance, the settings."""
+
+    settings: Settings
+
+    def __post_init__(self) -> None:
+        prepare_dagster_home(self.settings)
+
+    @cached_property
+    def definitions(self) -> dg.Definitions:
+        from segassets.definitions import defs
+
+        return defs()
+
+    @cached_property
+    def job(self):
+        return self.definitions.resolve_implicit_global_asset_job_def()
+
+    @cached_property
+    def instance(self) -> dg.DagsterInstance:
+        from segassets.runs import free_dead_runs
+
+        instance = dg.DagsterInstance.get()
+        free_dead_runs(instance)
+        return instance
+
+    @cached_property
+    def graph(self):
+        return self.definitions.resolve_asset_graph()
+
+    @cached_property
+    def artifacts(self) -> dict[str, Artifact]:
+        """By key, inputs before what is made from them."""
+        declared = registry() if self.definitions else {}
+        keys = [key.to_user_string() for level in self.graph.toposorted_asset_keys_by_level for key in sorted(level)]
+        return {key: declared[key] for key in keys if key in declared}
+
+    def select(self, what: Iterable[str]) -> list[str]:
+        """Artifact keys of datasets, assets or selection strings, in making order. UsageError for what is neither."""
+        chosen: set[str] = set()
+        for text in what:
+            chosen |= self._select_one(text)
+        return [key for key in self.artifacts if key in chosen]
+
+    def _select_one(self, text: str) -> set[str]:
+        if text in self.artifacts:
+            return {text}
+        below = {key for key in self.artifacts if key.startswith(f"{text}/")}
+        if below:
+            return below
+        if not any(sign in text for sign in '*+:"() ='):
+            raise UsageError(f"there is no dataset or asset {text!r}{self._nearest(text)}")
+        try:
+            keys = dg.AssetSelection.from_string(text).resolve(self.graph)
+        except Exception as problem:
+            raise UsageError(f"{text!r} is no asset selection: {str(problem).splitlines()[0]}") from None
+        found = {key.to_user_string() for key in keys} & set(self.artifacts)
+        if not found:
+            raise UsageError(f"the selection {text!r} matches no asset{self._nearest(text)}")
+        return found
+
+    def _nearest(self, text: str) -> str:
+        known = sorted({artifact.dataset for artifact in self.artifacts.values()} | set(self.artifacts))
+        near = difflib.get_close_matches(text, known, n=3, cutoff=0.5)
+        datasets = ", ".join(sorted({artifact.dataset for artifact in self.artifacts.values()}))
+        return f"; did you mean {' or '.join(near)}?" if near else f"; datasets are {datasets}"
+
+    def with_inputs(self, keys: Sequence[str]) -> list[str]:
+        """The keys and everything within their dataset that they are made from."""
+        wanted, pending = set(keys), list(keys)
+        while pending:
+            artifact = self.artifacts[pending.pop()]
+            new = {up for up in artifact.inputs.values() if up.split("/")[0] == artifact.dataset} - wanted
+            new &= set(self.artifacts)
+            wanted |= new
+            pending += new
+        return [key for key in self.artifacts if key in wanted]
+
+    def partitions_def(self, key: str) -> dg.PartitionsDefinition | None:
+        return self.graph.get(dg.AssetKey(key.split("/"))).partitions_def
+
+    def op_name(self, key: str) -> str:
+        """What Dagster calls the asset's step, in run configuration and events."""
+        return self.definitions.get_assets_def(dg.AssetKey(key.split("/"))).op.name
+
+    def groups(self, keys: Sequence[str]) -> list[tuple[dg.PartitionsDefinition | None, list[str]]]:
+        """Keys that can be made in one run, in order: those of one partitions definition and dataset."""
+        found: list[tuple[Any, list[str]]] = []
+        for key in keys:
+            mark = (self.partitions_def(key), key.split("/")[0])
+            for other, members in found:
+                if other == mark:
+                    members.append(key)
+                    break
+            else:
+                found.append((mark, [key]))
+        return [(mark[0], members) for mark, members in found]
+
+    def keys_of(self, definition: dg.PartitionsDefinition | None) -> list[str | None]:
+        """All partition keys of a definition, those that the raw folder gives registered first."""
+        if definition is None:
+            return [None]
+        if isinstance(definition, dg.DynamicPartitionsDefinition):
+            self.register()
+        return list(definition.get_partition_keys(dynamic_partitions_store=self.instance))
+
+    def register(self) -> None:
+        if not self._registered:
+            self.__dict__["_registered"] = True
+            dynamic_partitions.register(self.instance, self.settings)
+
+    @cached_property
+    def _registered(self) -> bool:
+        return False
+
+    def admit(self, definition: dg.PartitionsDefinition | None, key: str) -> bool:
+        """Whether a key that a person named belongs to a definition; a new dynamic one is registered."""
+        if definition is None:
+            return False
+        if isinstance(definition, dg.DynamicPartitionsDefinition):
+            if not valid_key(key):
+                return False
+            if key not in self.keys_of(definition):
+                self.instance.add_dynamic_partitions(definition.name, [key])
+            return True
+        return key in self.keys_of(definition)
+
+    def missing_raw(self, key: str, partition: str | None) -> str | None:
+        """Why a partition has no raw input; None when it has some, or needs none of its own."""
+        for name in self.with_inputs([key]):
+            artifact = self.artifacts[name]
+            if artifact.reads and self.partitions_def(name) == self.partitions_def(key):
+                patterns = artifact.patterns(partition)
+                raw = Raw(self.settings.raw, artifact.dataset, patterns, self.settings.store)
+                if not raw.files:
+                    return f"no {' or '.join(patterns)} in {self.settings.raw}/{artifact.dataset}"
+        return None

@@ -1,0 +1,54 @@
+"""`segassets status` and `findings`: what is published, what is missing, what is wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from segassets.commands.catalogue import Catalogue
+from segassets.findings import Finding, tally
+from segassets.store.store import Store
+
+
+def status(catalogue: Catalogue, what: Sequence[str]) -> list[dict]:
+    """One row an asset. `failed`: partitions whose last run left findings but no, or an older, manifest."""
+    keys = catalogue.select(what) if what else list(catalogue.artifacts)
+    store = Store(catalogue.settings.store)
+    return [_row(catalogue, store, key) for key in keys]
+
+
+def _row(catalogue: Catalogue, store: Store, key: str) -> dict:
+    published = set(store.published(key))
+    wanted = [
+        partition
+        for partition in catalogue.keys_of(catalogue.partitions_def(key))
+        if partition in published or catalogue.missing_raw(key, partition) is None
+    ]
+    failed = [partition for partition in store.findings_partitions(key) if partition not in published]
+    footers = [footer for partition in published if (footer := store.footer(key, partition)) is not None]
+    findings = {name: sum(footer.findings.get(name, 0) for footer in footers) for name in tally([])}
+    for partition in failed:
+        for name, count in tally(store.findings(key, partition)).items():
+            findings[name] += count
+    return {
+        "asset": key,
+        "made": len(published),
+        "missing": len(set(wanted) - published - set(failed)),
+        "failed": len(failed),
+        "files": sum(footer.counts.get("files", 0) for footer in footers),
+        "bytes": sum(footer.counts.get("bytes", 0) for footer in footers),
+        **{f"{name}s": count for name, count in findings.items()},
+    }
+
+
+def findings(
+    catalogue: Catalogue, what: Sequence[str], partitions: Sequence[str]
+) -> Iterator[tuple[str, str | None, Finding]]:
+    """Every finding of the last runs of the assets, errors first within a partition."""
+    store = Store(catalogue.settings.store)
+    order = {"error": 0, "warning": 1, "info": 2}
+    for key in catalogue.select(what):
+        for partition in store.findings_partitions(key):
+            if partitions and partition not in partitions:
+                continue
+            for finding in sorted(store.findings(key, partition), key=lambda finding: order[finding.severity]):
+                yield key, partition, finding

@@ -1,0 +1,97 @@
+"""`segassets verify`: read everything back and compare it with the manifests."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+from segassets.commands.catalogue import Catalogue
+from segassets.sources.ref import Ref
+from segassets.store.files import Folder
+from segassets.store.publish import by_folder
+from segassets.store.stage import pieces
+from segassets.store.store import Store
+
+THREADS = 16
+
+
+@dataclass(frozen=True)
+class Line:
+    """One thing that is wrong, or a partition that is well."""
+
+    ok: bool
+    text: str
+
+
+def verify(catalogue: Catalogue, what: Sequence[str], partitions: Sequence[str]) -> Iterator[Line]:
+    """A line a problem, and one a partition that is as it was published."""
+    store = Store(catalogue.settings.store)
+    ours: dict[str, set[str]] | None = None
+    for key in catalogue.select(what):
+        for partition in store.published(key):
+            if partitions and partition not in partitions:
+                continue
+            if ours is None:
+                ours = _all_ours(store)
+            yield from _verify_one(store, key, partition, ours)
+
+
+def _verify_one(store: Store, key: str, partition: str | None, ours: dict[str, set[str]]) -> Iterator[Line]:
+    handle = store.handle(key, partition)
+    label = handle.label
+    table = handle.all_files
+    rows = list(zip(*(table[name].to_pylist() for name in ("path", "bytes", "digest", "digest_kind")), strict=True))
+    bad = 0
+    with ThreadPoolExecutor(THREADS) as pool:
+        for problem in pool.map(lambda row: _problem(store, *row), rows):
+            if problem is not None:
+                bad += 1
+                yield Line(False, f"{label}: {problem}")
+    for folder, wanted in by_folder(path for path, *_ in rows).items():
+        for name in _strangers(store, folder, set(wanted) | ours.get(folder, set())):
+            bad += 1
+            yield Line(
+                False, f"{label}: extra: {folder}/{name} is in no manifest; remove it, training code may read it"
+            )
+    if not bad:
+        yield Line(True, f"{label}: {len(rows):,} files as published")
+
+
+def _strangers(store: Store, folder: str, known: set[str]) -> list[str]:
+    """Files of a folder that no manifest lists. The store's top may hold a user's own files."""
+    if not folder:
+        return []
+    if isinstance(store.files, Folder):
+        import os
+
+        with os.scandir(store.files.path(folder)) as scan:
+            return sorted(item.name for item in scan if item.is_file() and item.name not in known)
+    cut = len(folder) + 1
+    return sorted(path[cut:] for path in store.files.walk(folder) if "/" not in path[cut:] and path[cut:] not in known)
+
+
+def _problem(store: Store, path: str, size: int, digest: bytes, kind: str) -> str | None:
+    entry = store.files.stat(path)
+    if entry is None:
+        return f"missing: {path}"
+    if entry.size != size:
+        return f"changed: {path} has {entry.size:,} bytes, published were {size:,}"
+    if kind == "etag":
+        return None if entry.version.encode() == digest else f"changed: {path} has another ETag than was published"
+    found = hashlib.sha256()
+    for piece in pieces(Ref(store.root, path)):
+        found.update(piece)
+    return None if found.digest() == digest else f"changed: {path} has other content than was published"
+
+
+def _all_ours(store: Store) -> dict[str, set[str]]:
+    """Every published file of every asset, by folder: assets share folders."""
+    paths = (
+        path
+        for asset in store.assets()
+        for partition in store.published(asset)
+        for path in store.handle(asset, partition).all_files["path"].to_pylist()
+    )
+    return {folder: set(names) for folder, names in by_folder(paths).items()}

@@ -1,0 +1,69 @@
+"""What ASAM is evaluated and tuned on, validated: pairs of pictures and ground truth, with the number of masks."""
+
+import json
+
+import dagster as dg
+
+from segassets.artifact import artifact
+from segassets.defs.sa1b.partitions import EVALUATION, RUNS
+from segassets.errors import Skip
+from segassets.formats import asam_eval
+from segassets.work.plans import files
+
+DATA = "evaldata/"
+PAIRS = {"image": "string", "gt": "string", "masks": "int64"}
+TUNING = {"image": "string", "gt": "string", "masks": "int64", "worst_iou": "double"}
+
+
+def _evaluation_files(key):
+    return [f"{DATA}{place}*" if place.endswith("/") else f"{DATA}{place}" for place in asam_eval.folders(key)]
+
+
+@artifact(
+    "sa1b/eval_manifest",
+    EVALUATION,
+    into="sam-1b/eval",
+    reads=_evaluation_files,
+    rows=PAIRS,
+    code_version="1",
+    backfill=dg.BackfillPolicy.single_run(),
+)
+def eval_manifest(raw, partition):
+    """The pairs of one of ASAM's 27 evaluation sets, sorted, so that an evaluation can be repeated."""
+    paths = [path.removeprefix(DATA) for path in raw.paths]
+    manifest, findings = asam_eval.manifest(partition, paths, lambda path: raw.read(f"{DATA}{path}"))
+    if not manifest["present"]:
+        raise Skip(f"none of {', '.join(asam_eval.folders(partition))} is in the raw folder's {DATA}")
+    columns = {name: [item.get(name) for item in manifest["items"]] for name in PAIRS}
+    return files({f"{partition}.json": _json(manifest)}, rows=columns, findings=findings)
+
+
+def _run_files(key):
+    shard, _, run = key.partition(".")
+    return [f"advdata/{shard}-Grad/{run}/{kind}/*" for kind in ("adv", "record")]
+
+
+@artifact(
+    "sa1b/tuning_manifest",
+    RUNS,
+    into="sam-1b/tuning",
+    reads=_run_files,
+    rows=TUNING,
+    code_version="1",
+    inputs={"shards": "sa1b/shard_index"},
+    whole_inputs=["shards"],
+    backfill=dg.BackfillPolicy.single_run(),
+)
+def tuning_manifest(raw, shards, partition):
+    """What ASAM's tuning reads of an adversarial run: its pictures, the mask folders they belong to, worst IoUs."""
+    shard, _, run = partition.partition(".")
+    top = f"advdata/{shard}-Grad/{run}/"
+    masks = {row["image_id"]: row["masks"] for row in shards[shard].records(["image_id", "masks"])}
+    paths = [path.removeprefix(top) for path in raw.paths]
+    manifest, findings = asam_eval.tuning_manifest(run, paths, lambda path: raw.read(top + path), masks, shard)
+    columns = {name: [row.get(name) for row in manifest["rows"]] for name in TUNING}
+    return files({f"{partition}.json": _json(manifest)}, rows=columns, findings=findings)
+
+
+def _json(value):
+    return (json.dumps(value, indent=1) + "\n").encode()

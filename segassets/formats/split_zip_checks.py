@@ -1,0 +1,149 @@
+"""What the parts of a zip give away before any data is read: foreign files, cuts, swaps, overlaps.
+
+Belongs here: checks of whole parts and of where members lie. Not here: records (`split_zip_records`), names.
+Source of the rules and codes: the MaGGIe specification 1.4.
+"""
+
+from __future__ import annotations
+
+import re
+
+from segassets.findings import BadItem, Finding, error
+from segassets.formats.split_zip_records import LOCAL, LOCAL_SIGNATURE, EndRecord, Entry, Joined, Kind, Part
+
+_HEAD = 4096
+_LFS = b"version https://git-lfs.github.com/spec/v1"
+_HTML = (b"<!doctype html", b"<html", b"<?xml")
+_TITLE = re.compile(rb"<title[^>]*>([^<]{1,200})", re.IGNORECASE)
+_LFS_SIZE = re.compile(rb"^size ([0-9]{1,18})\s*$", re.MULTILINE)
+# A cut or a missing piece in the middle of a part moves headers; a shift beyond this is not searched for.
+_SEARCH = 1 << 16
+_MAX_FINDINGS = 100
+_MAX_TRIED_PARTS = 100
+
+
+def foreign_content(part: Part) -> list[Finding]:
+    """A part that is no piece of a zip at all: empty_part, lfs_pointer, html_page. Reads its first 4 KiB."""
+    if part.size == 0:
+        return [error("empty_part", "this part has no bytes: download it again", part=part.name)]
+    head = part.read(0, min(_HEAD, part.size))
+    if head.startswith(_LFS):
+        size = _LFS_SIZE.search(head)
+        real = f" ({int(size[1])} bytes)" if size else ""
+        message = f"a Git LFS pointer, not the file{real}: run `git lfs pull`, or download it again"
+        return [error("lfs_pointer", message, part=part.name)]
+    text = head.removeprefix(b"\xef\xbb\xbf").lstrip()
+    if text[:20].lower().startswith(_HTML):
+        title = _TITLE.search(text)
+        shown = f" ({' '.join(title[1].decode('utf-8', 'replace').split())[:80]})" if title else ""
+        message = f"a web page{shown}, not the file: the link needs a login or has expired; download it again"
+        return [error("html_page", message, part=part.name)]
+    return []
+
+
+def layout_findings(joined: Joined, entries: list[Entry], start: int, end: EndRecord, kind: Kind) -> list[Finding]:
+    """Members that do not lie where the directory says: truncated_part, wrong_order, bad_local_header, overlaps.
+
+    `start` is the position of the directory. Only the local headers of the first and the last member of every part
+    are read: those show what happened to the part, and a directory of 200,000 members costs no 200,000 requests.
+    At most 100 findings; all are errors.
+    """
+    ordered = sorted(entries, key=lambda entry: entry.position)
+    disks = [entry.disk if kind == "split" else joined.part_at(entry.position) for entry in ordered]
+    probes = {}
+    for index, disk in enumerate(disks):
+        probes.setdefault(disk, [index, index])[1] = index
+    probed = {index for pair in probes.values() for index in pair}
+    end_disk = end.directory_disk if kind == "split" else joined.part_at(start)
+    findings: list[Finding] = []
+    for index, entry in enumerate(ordered):
+        last = index + 1 == len(ordered)
+        following = start if last else ordered[index + 1].position
+        length = LOCAL.size + len(entry.raw_name)
+        part = joined.parts[disks[index]]
+        if kind == "split" and entry.offset + length > part.size:
+            message = f"at least {entry.offset + length - part.size} bytes are missing at its end: download it again"
+            findings.append(error("truncated_part", message, part=part.name, member=entry.name))
+        elif entry.position + length + entry.compressed_size > following:
+            missing = entry.position + length + entry.compressed_size - following
+            findings.append(
+                _missing_bytes(joined, entry, missing, disks[index], end_disk if last else disks[index + 1])
+            )
+        elif index in probed:
+            findings += _probe(joined, entry, following, disks[index], end_disk if last else disks[index + 1])
+        if len(findings) >= _MAX_FINDINGS:
+            break
+    return findings[:_MAX_FINDINGS]
+
+
+def _missing_bytes(joined: Joined, entry: Entry, missing: int, disk: int, next_disk: int) -> Finding:
+    """A member that ends behind the place where the next one begins.
+
+    Offsets count from the beginning of a part, so a part that has been cut makes the member that runs over its end
+    too short; where the next header is in the same part, no cut explains it.
+    """
+    suspects = [part.name for part in joined.parts[disk:next_disk]]
+    if not suspects:
+        message = f"its last {missing} bytes are also the next member's: the directory is wrong, or made to deceive"
+        return error("overlapping_members", message, member=entry.name, part=joined.parts[disk].name)
+    shown = ", ".join(suspects[:5]) + (f" and {len(suspects) - 5} more" if len(suspects) > 5 else "")
+    message = f"{missing} bytes are missing in {shown}: download {'it' if len(suspects) == 1 else 'them'} again"
+    return error("truncated_part", message, member=entry.name, part=suspects[0])
+
+
+def _probe(joined: Joined, entry: Entry, following: int, disk: int, next_disk: int) -> list[Finding]:
+    """Compares a member's local header with the directory, then its exact end with the next member's beginning."""
+    length = LOCAL.size + len(entry.raw_name)
+    try:
+        header = joined.read(entry.position, entry.position + length)
+    except BadItem as problem:
+        return problem.findings
+    if not _is_header_of(header, entry):
+        return [_explain(joined, entry, disk)]
+    missing = entry.position + length + LOCAL.unpack_from(header)[-1] + entry.compressed_size - following
+    return [_missing_bytes(joined, entry, missing, disk, next_disk)] if missing > 0 else []
+
+
+def _is_header_of(header: bytes, entry: Entry) -> bool:
+    return (
+        header.startswith(LOCAL_SIGNATURE)
+        and header[LOCAL.size :] == entry.raw_name
+        and LOCAL.unpack_from(header)[-2] == len(entry.raw_name)
+    )
+
+
+def _explain(joined: Joined, entry: Entry, disk: int) -> Finding:
+    """Why a header is not where it should be: bytes lost before it, the part swapped with another, or neither."""
+    part = joined.parts[disk]
+    where = {"part": part.name, "member": entry.name}
+    offset = entry.position - joined.starts[disk]
+    found = _search(part, entry, offset)
+    if found is not None:
+        lost = f"{offset - found} bytes are missing" if found < offset else f"{found - offset} bytes are too many"
+        return error("truncated_part", f"{lost} in this part before offset {offset}: download it again", **where)
+    length = LOCAL.size + len(entry.raw_name)
+    for other in joined.parts[:_MAX_TRIED_PARTS]:
+        if other is not part and offset + length <= other.size and _is_header_of(
+            other.read(offset, offset + length), entry
+        ):  # fmt: skip
+            message = f"what should be in this part is in {other.name}: the parts are swapped or renamed"
+            return error("wrong_order", message, **where)
+    message = f"no header of it at offset {offset}: this part is swapped, renamed, or from another upload"
+    return error("bad_local_header", message, **where)
+
+
+def _search(part: Part, entry: Entry, offset: int) -> int | None:
+    """The offset near by at which the member's header does lie."""
+    if not entry.raw_name:
+        return None
+    length = LOCAL.size + len(entry.raw_name)
+    first, last = max(0, offset - _SEARCH), min(part.size, offset + _SEARCH + length)
+    if first >= last:
+        return None
+    window = part.read(first, last)
+    at = window.find(LOCAL_SIGNATURE)
+    while at >= 0:
+        if _is_header_of(window[at : at + length], entry):
+            return first + at
+        at = window.find(LOCAL_SIGNATURE, at + 1)
+    return None

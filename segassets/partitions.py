@@ -1,0 +1,49 @@
+"""Dynamic partitions: which keys a raw folder gives, and registering them with Dagster."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import dagster as dg
+
+from segassets.settings import Settings
+from segassets.sources.ref import files_at
+from segassets.store.names import valid_key
+
+Find = Callable[[object], list[str]]
+
+
+@dataclass(frozen=True)
+class Found:
+    """Keys that files of the raw folder give, and names that cannot be keys."""
+
+    keys: list[str]
+    refused: list[str]
+
+
+_finders: dict[str, Find] = {}
+
+
+def dynamic(name: str, find: Find) -> dg.DynamicPartitionsDefinition:
+    """A dynamic partitions definition whose keys `find(files)` reads off a listing of the raw folder."""
+    _finders[name] = find
+    return dg.DynamicPartitionsDefinition(name=name)
+
+
+def discover(settings: Settings, name: str) -> Found:
+    """The keys that lie in the raw folder now. Names from files are checked before they become keys."""
+    names = sorted(set(_finders[name](files_at(settings.raw))))
+    return Found([key for key in names if valid_key(key)], [key for key in names if not valid_key(key)])
+
+
+def register(instance: dg.DagsterInstance, settings: Settings) -> dict[str, list[str]]:
+    """Register all keys that the raw folder gives; the new ones, by definition."""
+    added = {}
+    for name in _finders:
+        known = set(instance.get_dynamic_partitions(name))
+        new = [key for key in discover(settings, name).keys if key not in known]
+        if new:
+            instance.add_dynamic_partitions(name, new)
+        added[name] = new
+    return added

@@ -1,0 +1,75 @@
+"""The environment, read once per door, typed. Nothing else in the project looks at `os.environ`.
+
+Belongs here: which variable means what, defaults, and making paths absolute. Credentials do not pass through here:
+the S3 client reads its own variables.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field, field_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+CopyMode = Literal["auto", "reflink", "hardlink", "copy"]
+
+
+def is_remote(root: str) -> bool:
+    """Whether a root is a URL of another store than the local file system."""
+    return "://" in root and not root.startswith("file://")
+
+
+class Settings(BaseSettings):
+    """Where things are and how much of the machine to use."""
+
+    model_config = SettingsConfigDict(env_prefix="SEGASSETS_", extra="ignore")
+
+    raw: str = Field("data/raw", description="the downloads: a folder or s3://bucket/prefix")
+    store: str = Field("data/store", description="published artifacts: a folder or s3://bucket/prefix")
+    defs: Path | None = Field(None, description="a further folder of */defs.yaml: a user's own datasets")
+    copy_mode: CopyMode = Field("auto", validation_alias="SEGASSETS_COPY", description="how unchanged files get in")
+    workers: int = Field(default_factory=lambda: len(os.sched_getaffinity(0)), ge=1, le=1024)
+    dagster_home: Path = Field(Path(".dagster_home"), validation_alias="DAGSTER_HOME")
+
+    @field_validator("raw", "store")
+    @classmethod
+    def _absolute_root(cls, root: str) -> str:
+        if not root.strip():
+            raise ValueError("is empty; give a folder or s3://bucket/prefix")
+        if is_remote(root):
+            if not root.startswith("s3://") or root == "s3://":
+                raise ValueError(f"{root!r} is neither a folder nor s3://bucket/prefix")
+            return root.rstrip("/")
+        return str(Path(root.removeprefix("file://")).expanduser().absolute())
+
+    @field_validator("defs", "dagster_home")
+    @classmethod
+    def _absolute_path(cls, path: Path | None) -> Path | None:
+        return path.expanduser().absolute() if path is not None else None
+
+
+def load() -> Settings:
+    """The settings of this process, from the environment. Raises pydantic's ValidationError naming each bad variable."""
+    return Settings()
+
+
+_INSTANCE_DEFAULTS = """\
+# Written by segassets; yours to change. Storage is SQLite in this folder unless you configure another.
+telemetry:
+  enabled: false
+nux:
+  enabled: false
+"""
+
+
+def prepare_dagster_home(settings: Settings) -> Path:
+    """Make DAGSTER_HOME absolute and existing, with a `dagster.yaml` if it has none. Dagster refuses relative ones."""
+    home = settings.dagster_home
+    home.mkdir(parents=True, exist_ok=True)
+    config = home / "dagster.yaml"
+    if not config.exists():
+        config.write_text(_INSTANCE_DEFAULTS, encoding="utf-8")
+    os.environ["DAGSTER_HOME"] = str(home)
+    return home

@@ -1,0 +1,78 @@
+"""A tar that can be read at any offset: the raw file itself, or its unpacked copy when it is gzip-compressed.
+
+Some SA-1B shards are gzip files despite their name. gzip has no index, so such a shard is unpacked once, into the
+store's work area under a name made of the raw file's path, size and time; it is made again when it is gone.
+"""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import BinaryIO
+
+from segassets.findings import BadItem, error
+from segassets.formats.tar_index import is_gzip
+from segassets.sources.raw import Raw
+from segassets.sources.ref import Ref, files_at
+from segassets.store import names
+
+PIECE = 8 * 2**20
+MAX_RATIO = 50  # JPEGs hardly shrink; something that unpacks to fifty times its size is no shard
+
+
+@dataclass(frozen=True)
+class PlainTar:
+    """An uncompressed tar: `whole` is where it lies."""
+
+    whole: Ref
+
+    def open(self) -> BinaryIO:
+        return files_at(self.whole.root).open(self.whole.path)
+
+    def part(self, offset: int, size: int, member: str) -> Ref:
+        """A reference to a member's data."""
+        return Ref(self.whole.root, self.whole.path, offset, size, member)
+
+
+def plain_tar(raw: Raw, path: str) -> PlainTar:
+    """The uncompressed tar of the raw file `path`. BadItem (`missing`, or `tar_unreadable` for a bomb).
+
+    A gzip stream that is cut short or damaged gives what can be unpacked of it: the tar then ends early, which its
+    reader reports.
+    """
+    if path not in raw:
+        told = f"there is no {path} in {raw.root}/{raw.dataset}; download it, or correct SEGASSETS_RAW"
+        raise BadItem(error("missing", told, path=path))
+    if not is_gzip(raw.ref(path).read(limit=4)):
+        return PlainTar(raw.ref(path))
+    entry = raw.files[path]
+    token = hashlib.sha256(f"{raw.root}/{raw.dataset}/{path} {entry.size} {entry.version}".encode()).hexdigest()[:24]
+    target = f"{names.HOME}/unpacked/{token}.tar"
+    files = files_at(raw.scratch)
+    if files.stat(target) is None:
+        with files.create(target) as out:
+            for piece in _unpacked(raw, path, entry.size):
+                out.write(piece)
+    return PlainTar(Ref(raw.scratch, target))
+
+
+def _unpacked(raw: Raw, path: str, size: int) -> Iterator[bytes]:
+    written = 0
+    with raw.open(path) as packed, gzip.GzipFile(fileobj=packed) as stream:
+        while piece := _read(stream):
+            written += len(piece)
+            if written > MAX_RATIO * size + PIECE:
+                told = f"its gzip data unpack to more than {MAX_RATIO} times its {size:,} bytes; this is no shard"
+                raise BadItem(error("tar_unreadable", told, path=path))
+            yield piece
+
+
+def _read(stream: gzip.GzipFile) -> bytes:
+    """The next piece; nothing where the compressed data are cut or damaged."""
+    try:
+        return stream.read(PIECE)
+    except (EOFError, gzip.BadGzipFile, zlib.error):
+        return b""

@@ -1,0 +1,77 @@
+"""A dataset's raw folder: what a user downloaded. One listing a prefix, never one request a file."""
+
+from __future__ import annotations
+
+import fnmatch
+import hashlib
+import json
+from collections.abc import Iterable
+from functools import cached_property
+
+from segassets.sources.ref import Ref, files_at
+from segassets.store.files import Entry
+
+_GLOB = "*?["
+
+
+class Raw:
+    """The files of one dataset's raw folder that an asset declares to read: nothing else is seen of it.
+
+    `patterns` are relative to the dataset's folder; `*` also matches `/`. `scratch` is the root below whose
+    `.segassets/` a source may unpack what cannot be read in place.
+    """
+
+    def __init__(self, root: str, dataset: str, patterns: Iterable[str], scratch: str):
+        self.root = root
+        self.dataset = dataset
+        self.patterns = tuple(patterns)
+        self.scratch = scratch
+
+    @cached_property
+    def files(self) -> dict[str, Entry]:
+        """Every file that a pattern names, sorted by path relative to the dataset's folder."""
+        found: dict[str, Entry] = {}
+        for pattern in self.patterns:
+            found.update(self._match(pattern))
+        return dict(sorted(found.items()))
+
+    def _match(self, pattern: str) -> dict[str, Entry]:
+        files = files_at(self.root)
+        cut = len(self.dataset) + 1
+        if not any(char in pattern for char in _GLOB):
+            entry = files.stat(f"{self.dataset}/{pattern}")
+            return {pattern: entry} if entry else {}
+        fixed = pattern[: min(pattern.index(char) for char in _GLOB if char in pattern)].rpartition("/")[0]
+        listed = files.walk(f"{self.dataset}/{fixed}" if fixed else self.dataset)
+        return {path[cut:]: entry for path, entry in listed.items() if fnmatch.fnmatchcase(path[cut:], pattern)}
+
+    def __contains__(self, path: str) -> bool:
+        return path in self.files
+
+    @property
+    def paths(self) -> list[str]:
+        return list(self.files)
+
+    def ref(self, path: str, offset: int = 0, length: int | None = None, member: str | None = None) -> Ref:
+        return Ref(self.root, f"{self.dataset}/{path}", offset, length, member)
+
+    def read(self, path: str) -> bytes:
+        return files_at(self.root).read(f"{self.dataset}/{path}")
+
+    def open(self, path: str):
+        return files_at(self.root).open(f"{self.dataset}/{path}")
+
+    def fingerprint(self) -> dict[str, list]:
+        """For each pattern: how many files, how many bytes, and a digest of their names, sizes and times or ETags."""
+        marks = {}
+        for pattern in self.patterns:
+            entries = self._match(pattern) if len(self.patterns) > 1 else self.files
+            listing = [[path, entry.size, entry.version] for path, entry in entries.items()]
+            digest = hashlib.sha256(json.dumps(listing).encode()).hexdigest()[:32]
+            marks[pattern] = [len(listing), sum(entry.size for entry in entries.values()), digest]
+        return marks
+
+
+def matches(pattern: str, path: str) -> bool:
+    """Whether a raw file is one that a declared pattern reads."""
+    return fnmatch.fnmatchcase(path, pattern)

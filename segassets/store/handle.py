@@ -1,0 +1,136 @@
+"""What a downstream asset gets of an upstream one: a light handle that reads what is asked for, when it is asked for."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from segassets.errors import BeingPublished, NotPublished
+from segassets.sources.ref import Ref, files_at
+from segassets.store import manifest, names
+
+
+@dataclass(frozen=True)
+class Handle:
+    """A published partition of an asset: its manifest, read lazily, and its files and rows."""
+
+    root: str
+    asset: str
+    partition: str | None
+
+    @property
+    def label(self) -> str:
+        return f"{self.asset} {self.partition}" if self.partition else self.asset
+
+    @cached_property
+    def _manifest(self) -> tuple[pa.Table, manifest.Footer]:
+        files = files_at(self.root)
+        if files.stat(names.publishing(self.asset, self.partition)) is not None:
+            raise BeingPublished(
+                f"{self.label} is being published; try again in a moment (if its run was killed, "
+                f"run: segassets materialize {self.asset})"
+            )
+        try:
+            return manifest.decode(files.read(names.manifest(self.asset, self.partition)))
+        except FileNotFoundError:
+            hint = f" --partition '{self.partition}'" if self.partition else ""
+            raise NotPublished(
+                f"{self.label} has not been made; run: segassets materialize {self.asset}{hint}"
+            ) from None
+
+    @property
+    def footer(self) -> manifest.Footer:
+        return self._manifest[1]
+
+    @property
+    def data_version(self) -> str:
+        return self.footer.data_version
+
+    @property
+    def all_files(self) -> pa.Table:
+        """One row a published file, the rows file among them."""
+        return self._manifest[0]
+
+    @property
+    def files(self) -> pa.Table:
+        """One row a published file (`store.manifest.SCHEMA`), the rows file left out."""
+        table = self._manifest[0]
+        if self.footer.rows is None:
+            return table
+        return table.filter(pc.not_equal(table["path"], self.footer.rows))
+
+    @cached_property
+    def paths(self) -> dict[str, str]:
+        """Published path of each item's file (the last one, where an item has several)."""
+        table = self.files
+        return dict(zip(table["item"].to_pylist(), table["path"].to_pylist(), strict=True))
+
+    @cached_property
+    def _digests(self) -> dict[str, bytes]:
+        table = self._manifest[0].filter(pc.equal(self._manifest[0]["digest_kind"], "sha256"))
+        return dict(zip(table["path"].to_pylist(), table["digest"].to_pylist(), strict=True))
+
+    def ref(self, path: str) -> Ref:
+        return Ref(self.root, path)
+
+    def read(self, path: str) -> bytes:
+        """A published file's bytes; BeingPublished when they are no longer those of this manifest."""
+        try:
+            data = files_at(self.root).read(path)
+        except FileNotFoundError:
+            data = None
+        expected = self._digests.get(path)
+        if data is None or (expected is not None and hashlib.sha256(data).digest() != expected):
+            raise BeingPublished(
+                f"{self.label}: {path} is missing or is not what was published: it is being replaced, "
+                f"or was changed by hand (segassets verify {self.asset})"
+            )
+        return data
+
+    def _open_rows(self) -> pq.ParquetFile:
+        if self.footer.rows is None:
+            raise NotPublished(f"{self.label} publishes no rows")
+        try:
+            return pq.ParquetFile(files_at(self.root).open(self.footer.rows))
+        except FileNotFoundError:
+            raise BeingPublished(f"{self.label} was replaced while it was read; try again") from None
+
+    def rows(self, columns: Sequence[str] | None = None) -> Iterator[pa.Table]:
+        """The rows in item order, a table a row group: memory stays at one group."""
+        with self._open_rows() as file:
+            for group in range(file.num_row_groups):
+                yield file.read_row_group(group, columns=columns)
+
+    def records(self, columns: Sequence[str] | None = None) -> Iterator[dict]:
+        """The rows one by one, as dictionaries."""
+        for table in self.rows(columns):
+            yield from table.to_pylist()
+
+    @cached_property
+    def row_groups(self) -> int:
+        with self._open_rows() as file:
+            return file.num_row_groups
+
+    def row_group(self, number: int, columns: Sequence[str] | None = None) -> pa.Table:
+        with self._open_rows() as file:
+            return file.read_row_group(number, columns=columns)
+
+    def row_count(self) -> int:
+        with self._open_rows() as file:
+            return file.metadata.num_rows
+
+    def __getstate__(self):
+        # What was read stays behind: workers get three strings.
+        return {"root": self.root, "asset": self.asset, "partition": self.partition}
+
+
+def table_from(data: bytes) -> pa.Table:
+    """A small Parquet object as a table."""
+    return pq.read_table(io.BytesIO(data))

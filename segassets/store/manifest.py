@@ -1,0 +1,71 @@
+"""The manifest of a published partition: one Parquet object, one row a file, and who made it in the footer."""
+
+from __future__ import annotations
+
+import io
+import json
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+SCHEMA = pa.schema(
+    [
+        ("path", pa.string()),  # below the store's root
+        ("bytes", pa.int64()),
+        ("digest", pa.binary()),
+        ("digest_kind", pa.string()),  # "sha256", or "etag" where a server-side copy was never read
+        ("content", pa.binary()),  # sha256 of what the file decodes to
+        ("item", pa.string()),
+        ("source", pa.string()),
+    ]
+)
+_KEY = b"segassets"
+
+
+@dataclass
+class Footer:
+    """Who made a partition, from what, with what. `inputs` are data versions; `raw` fingerprints of raw files."""
+
+    asset: str
+    partition: str | None
+    code_version: str
+    fingerprint: str
+    data_version: str = ""
+    inputs: dict[str, str] = field(default_factory=dict)
+    raw: dict[str, list] = field(default_factory=dict)
+    config: dict[str, Any] = field(default_factory=dict)
+    versions: dict[str, str] = field(default_factory=dict)
+    created: str = ""
+    run_id: str = ""
+    rows: str | None = None
+    counts: dict[str, int] = field(default_factory=dict)
+    findings: dict[str, int] = field(default_factory=dict)
+    numbers: dict[str, float] = field(default_factory=dict)
+
+    def dump(self) -> bytes:
+        return json.dumps(asdict(self), sort_keys=True).encode()
+
+
+def encode(files: pa.Table, footer: Footer) -> bytes:
+    """The Parquet bytes of a manifest."""
+    table = files.cast(SCHEMA).replace_schema_metadata({_KEY: footer.dump()})
+    sink = io.BytesIO()
+    pq.write_table(table, sink, compression="zstd", row_group_size=100_000)
+    return sink.getvalue()
+
+
+def decode(data: bytes) -> tuple[pa.Table, Footer]:
+    """The files and the footer of a manifest."""
+    file = pq.ParquetFile(io.BytesIO(data))
+    return file.read(), _footer(file)
+
+
+def decode_footer(data: bytes) -> Footer:
+    """Only the footer."""
+    return _footer(pq.ParquetFile(io.BytesIO(data)))
+
+
+def _footer(file: pq.ParquetFile) -> Footer:
+    return Footer(**json.loads(file.schema_arrow.metadata[_KEY]))

@@ -1,0 +1,167 @@
+"""The store: published trees in place, and the platform's own records below `.segassets/`.
+
+Belongs here: opening a stage under its lock, publishing or rejecting it, finding what is published, findings.
+How a stage is filled is `work`'s business; how it is put into place is `publish`'s.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import datetime
+import io
+import os
+import shutil
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from segassets.errors import SegassetsError
+from segassets.findings import Finding, tally
+from segassets.sources.ref import files_at
+from segassets.store import handle, locks, manifest, names, publish
+from segassets.store.files import Folder
+from segassets.store.stage import Place, Stage
+
+FINDINGS_SCHEMA = pa.schema(
+    [(name, pa.string()) for name in ("severity", "code", "message", "path", "member", "image")]
+    + [(name, pa.int64()) for name in ("index", "annotation_id", "shape")]
+    + [("part", pa.string())]
+)
+
+
+class Store:
+    """A folder or bucket that holds published artifacts."""
+
+    def __init__(self, root: str):
+        self.root = root
+
+    @property
+    def files(self):
+        return files_at(self.root)
+
+    def handle(self, asset: str, partition: str | None) -> handle.Handle:
+        return handle.Handle(self.root, asset, partition)
+
+    def footer(self, asset: str, partition: str | None) -> manifest.Footer | None:
+        """Who made what is published now; None when nothing is."""
+        try:
+            return manifest.decode_footer(self.files.read(names.manifest(asset, partition)))
+        except FileNotFoundError:
+            return None
+
+    def published(self, asset: str) -> list[str | None]:
+        """The partitions of an asset that have a manifest."""
+        found = self.files.names(f"{names.HOME}/manifests/{asset}")
+        return [names.partition_of(name.removesuffix(".parquet")) for name in found if name.endswith(".parquet")]
+
+    def assets(self) -> list[str]:
+        """Every asset that has a manifest here."""
+        prefix = f"{names.HOME}/manifests/"
+        paths = self.files.walk(f"{names.HOME}/manifests")
+        return sorted({path.removeprefix(prefix).rsplit("/", 1)[0] for path in paths})
+
+    @contextlib.contextmanager
+    def locked(self, asset: str, partition: str | None) -> Iterator[locks.FolderLock | locks.BucketLock]:
+        """Hold a partition's lock; what a killed run had announced is finished first. Busy when another run has it."""
+        what = f"{asset} {partition}" if partition else asset
+        lock = locks.make(self.files, names.lock(asset, partition), what)
+        lock.acquire()
+        try:
+            if self.files.stat(names.publishing(asset, partition)) is not None:
+                publish.carry_out(self.files, asset, partition)
+            yield lock
+        finally:
+            lock.release()
+
+    def stage(
+        self,
+        asset: str,
+        partition: str | None,
+        into: str,
+        fingerprint: str,
+        rows: tuple[tuple[str, str], ...] | None = None,
+    ) -> Stage:
+        """The stage of a partition, with the committed batches of an interrupted run. Call it under the lock."""
+        place = Place(self.root, names.stage(asset, partition), into, rows)
+        stage = Stage(place, asset, partition, fingerprint)
+        stage.open()
+        return stage
+
+    def publish(self, stage: Stage, footer: manifest.Footer, findings: list[Finding]) -> None:
+        """Put a finished stage into place. ForeignFile, or the old state, when that cannot be done."""
+        asset, partition = stage.asset, stage.partition
+        files = stage.file_table()
+        if stage.place.rows is not None:
+            row = stage.write_rows(footer.data_version)
+            footer.rows = row["path"]
+            files = pa.concat_tables([files, pa.Table.from_pylist([row], schema=manifest.SCHEMA)])
+        paths = files["path"].to_pylist()
+        _check_unique(paths, asset, partition)
+        old = set(self._old_paths(asset, partition))
+        publish.check_foreign(self.files, paths, old, f"{asset} {partition or ''}".strip())
+        footer.created = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+        footer.findings = tally(findings)
+        self.files.write(f"{stage.place.path}/manifest.parquet", manifest.encode(files, footer))
+        self.save_findings(asset, partition, findings)
+        publish.announce(self.files, asset, partition, stage.place.path, sorted(old.difference(paths)))
+        publish.carry_out(self.files, asset, partition)
+
+    def _old_paths(self, asset: str, partition: str | None) -> list[str]:
+        try:
+            data = self.files.read(names.manifest(asset, partition))
+        except FileNotFoundError:
+            return []
+        return manifest.decode(data)[0]["path"].to_pylist()
+
+    def save_findings(self, asset: str, partition: str | None, findings: Iterable[Finding]) -> None:
+        """Replace the findings of a partition: they are kept also when it failed."""
+        table = pa.Table.from_pylist([asdict(finding) for finding in findings], schema=FINDINGS_SCHEMA)
+        sink = io.BytesIO()
+        pq.write_table(table, sink, compression="zstd")
+        self.files.write(names.findings(asset, partition), sink.getvalue())
+
+    def findings(self, asset: str, partition: str | None) -> list[Finding]:
+        """The findings of a partition's last run."""
+        try:
+            data = self.files.read(names.findings(asset, partition))
+        except FileNotFoundError:
+            return []
+        return [Finding(**row) for row in handle.table_from(data).to_pylist()]
+
+    def findings_partitions(self, asset: str) -> list[str | None]:
+        """The partitions that have findings: published ones, and those that failed."""
+        found = self.files.names(f"{names.HOME}/findings/{asset}")
+        return [names.partition_of(name.removesuffix(".parquet")) for name in found if name.endswith(".parquet")]
+
+    def check_room(self, files: int, size: int) -> str:
+        """One line on how much is about to be written; SegassetsError when the disk has no room for it."""
+        needs = f"about {files:,} files, {size / 1e9:.2f} GB"
+        if not isinstance(self.files, Folder):
+            return f"{needs}, as objects in {self.root}"
+        self.files.write(f"{names.HOME}/README", _README)
+        free = shutil.disk_usage(self.root).free
+        inodes = _free_inodes(self.root)
+        if size > free or (inodes is not None and files > inodes):
+            raise SegassetsError(
+                f"{self.root} has {free / 1e9:.2f} GB and {inodes or 'unlimited'} inodes free, "
+                f"but {needs} are to be written; make room or choose another store"
+            )
+        return f"{needs}; {free / 1e9:.1f} GB free"
+
+
+_README = b"segassets keeps its manifests, findings and work in progress here; leave it to segassets.\n"
+
+
+def _free_inodes(root: str) -> int | None:
+
+    found = os.statvfs(root)
+    return found.f_favail if found.f_files else None
+
+
+def _check_unique(paths: list[str], asset: str, partition: str | None) -> None:
+    if len(set(paths)) != len(paths):
+        seen: set[str] = set()
+        twice = next(path for path in paths if path in seen or seen.add(path))
+        raise SegassetsError(f"{asset} {partition or ''}: two items make the same file {twice}")

@@ -1,0 +1,231 @@
+"""What stands between a browser and Dagster's webserver.
+
+Dagster's webserver has no login, executes GraphQL mutations that come as a GET or as plain text, and asks neither where
+a request comes from nor by what name it was called. Listening on the loopback address alone does not help: any web
+page that the user opens can make the browser send such requests (cross-site request forgery, DNS rebinding).
+`Guard` is a plain ASGI middleware for every path and for the websocket upgrade; it knows nothing of Dagster but the
+name of its GraphQL endpoint.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterable, MutableMapping
+from typing import Any, NamedTuple
+from urllib.parse import parse_qsl, unquote
+
+from graphql import GraphQLError, OperationDefinitionNode, OperationType, parse
+from graphql.language import FragmentDefinitionNode
+
+Scope = MutableMapping[str, Any]
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+App = Callable[[Scope, Receive, Send], Awaitable[None]]
+Headers = list[tuple[bytes, bytes]]
+
+READING = ("GET", "HEAD", "OPTIONS")
+WEBSOCKET_REFUSED = 4403
+# A query in an address is short; a parser should not be kept busy with more.
+MAX_TOKENS = 10_000
+
+# Sent with every answer. Framing would let a foreign page borrow the user's clicks; the resource policy keeps foreign
+# pages from embedding what a GET returns.
+SECURITY_HEADERS: dict[bytes, bytes] = {
+    b"x-frame-options": b"DENY",
+    b"x-content-type-options": b"nosniff",
+    b"cross-origin-resource-policy": b"same-origin",
+}
+
+
+class Refusal(NamedTuple):
+    """Why a request is refused, and what to do instead."""
+
+    status: int
+    text: str
+    headers: tuple[tuple[bytes, bytes], ...] = ()
+
+
+def loopback_hosts(port: int) -> frozenset[str]:
+    """The names under which a browser on this machine calls a server on `port`."""
+    names = ("127.0.0.1", "localhost", "[::1]")
+    hosts = {f"{name}:{port}" for name in names}
+    # Browsers leave out the default port.
+    return frozenset(hosts | set(names) if port == 80 else hosts)
+
+
+class Guard:
+    """ASGI middleware: lets through only what the UI itself, or a program on this machine, would send."""
+
+    def __init__(self, app: App, port: int, allowed_hosts: Iterable[str] | None = None) -> None:
+        """`allowed_hosts`: `name:port`, in place of the loopback names."""
+        self.app = app
+        self.hosts = frozenset(host.lower() for host in allowed_hosts) if allowed_hosts else loopback_hosts(port)
+        self.origins = frozenset(f"http://{host}" for host in self.hosts)
+        self.address = f"http://127.0.0.1:{port}"
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass the request on, or answer it with the reason why not."""
+        if scope["type"] == "lifespan":
+            await self.app(scope, receive, send)
+        elif scope["type"] == "websocket":
+            refusal = self._foreign(scope)
+            if refusal is None:
+                await self.app(scope, receive, send)
+            else:
+                await _refuse_websocket(refusal, scope, receive, send)
+        elif scope["type"] == "http":
+            refusal = self._foreign(scope) or _unsafe(scope)
+            if refusal is None:
+                await self.app(scope, receive, _with_security_headers(send))
+            else:
+                await _refuse_http(refusal, _with_security_headers(send))
+        else:
+            raise ValueError(f"Guard does not know the connection type {scope['type']!r}")
+
+    def _foreign(self, scope: Scope) -> Refusal | None:
+        """Is the request meant for another name, or sent by another site's page?"""
+        hosts = _values(scope, b"host")
+        if len(hosts) != 1 or hosts[0].lower() not in self.hosts:
+            # A foreign name that leads here is DNS rebinding: to the browser this is then the foreign site itself.
+            found = ", ".join(map(repr, hosts)) or "none"
+            return _forbidden(
+                f"Host is {found}, expected one of {', '.join(sorted(self.hosts))}. Open {self.address}; "
+                "through an SSH tunnel use the same port at both ends."
+            )
+        origins = _values(scope, b"origin")
+        if len(origins) > 1 or any(origin.lower() not in self.origins for origin in origins):
+            return _forbidden(
+                f"the request comes from {', '.join(map(repr, origins))}, not from this UI's own pages. "
+                f"Use the UI at {self.address}, or a client that sends no Origin."
+            )
+        return self._cross_site(scope)
+
+    def _cross_site(self, scope: Scope) -> Refusal | None:
+        """What the browser says about the page that made the request, where it says so.
+
+        Another port of localhost is the same *site*: following a link from there is fine, fetching is not.
+        """
+        sites = {site.lower() for site in _values(scope, b"sec-fetch-site")}
+        navigating = _values(scope, b"sec-fetch-mode") == ["navigate"]
+        if sites <= {"same-origin", "none"} or (sites == {"same-site"} and navigating):
+            return None
+        return _forbidden(
+            f"another site's page made this request (Sec-Fetch-Site: {', '.join(sorted(sites))}). "
+            f"Type {self.address} into the address bar."
+        )
+
+
+def _forbidden(reason: str) -> Refusal:
+    return Refusal(403, f"Refused: {reason}\n")
+
+
+def _values(scope: Scope, name: bytes) -> list[str]:
+    """Every value of a header, since a proxy, a browser and an application may each believe another one."""
+    return [value.decode("latin-1").strip() for key, value in scope["headers"] if key.lower() == name]
+
+
+def _unsafe(scope: Scope) -> Refusal | None:
+    """Could the request change state without being a JSON POST?
+
+    Only forms, images and plain-text requests can be sent by a foreign page unasked; JSON needs a preflight, which
+    nothing here answers.
+    """
+    method = scope["method"].upper()
+    if method == "POST":
+        return None if _is_json(_values(scope, b"content-type")) else _not_json(_values(scope, b"content-type"))
+    if method not in READING:
+        allow = ", ".join((*READING, "POST"))
+        text = f"Refused: {method} is not used here. State is changed by POST with application/json.\n"
+        return Refusal(405, text, ((b"allow", allow.encode()),))
+    if _is_graphql(scope["path"]) and not all(_is_pure_query(text) for text in _queries(scope)):
+        return _forbidden(
+            f"only a valid query may be sent by {method}. Send mutations by POST with application/json, "
+            "subscriptions over the websocket."
+        )
+    return None
+
+
+def _is_json(content_types: list[str]) -> bool:
+    """Exactly one content type, JSON, with no parameter but the charset."""
+    if len(content_types) != 1:
+        return False
+    media_type, *parameters = (part.strip().lower() for part in content_types[0].split(";"))
+    return media_type == "application/json" and all(part.startswith("charset=") for part in parameters)
+
+
+def _not_json(content_types: list[str]) -> Refusal:
+    found = ", ".join(map(repr, content_types)) or "none"
+    return Refusal(415, f"Refused: Content-Type is {found}, expected application/json, also without a body.\n")
+
+
+def _is_graphql(path: str) -> bool:
+    """Might this path reach the GraphQL endpoint, however it is written (`//graphql/`, `/%67raphql`, `/a/graphql`)?
+
+    Broad on purpose: the only consequence is that a `query` in the address must then be a query.
+    """
+    for _ in range(5):
+        decoded = unquote(path)
+        if decoded == path:
+            return "graphql" in path.lower()
+        path = decoded
+    return True
+
+
+def _queries(scope: Scope) -> list[str]:
+    """All values of the parameter `query`: applications differ in which one of several they take."""
+    pairs = parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True)
+    return [value for name, value in pairs if name.strip().lower() == "query"]
+
+
+def _is_pure_query(text: str) -> bool:
+    """A document of queries and fragments only; what cannot be parsed is none."""
+    try:
+        definitions = parse(text, no_location=True, max_tokens=MAX_TOKENS).definitions
+    except (GraphQLError, RecursionError):
+        return False
+    return all(
+        isinstance(node, FragmentDefinitionNode)
+        or (isinstance(node, OperationDefinitionNode) and node.operation is OperationType.QUERY)
+        for node in definitions
+    )
+
+
+def _with_security_headers(send: Send) -> Send:
+    """`send`, adding our headers to the start of the answer in place of the application's own."""
+
+    async def send_secured(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            kept = [(name, value) for name, value in message.get("headers", ()) if name.lower() not in SECURITY_HEADERS]
+            message = {**message, "headers": [*kept, *SECURITY_HEADERS.items()]}
+        await send(message)
+
+    return send_secured
+
+
+def _plain(refusal: Refusal) -> tuple[Headers, bytes]:
+    body = refusal.text.encode()
+    headers = [
+        (b"content-type", b"text/plain; charset=utf-8"),
+        (b"content-length", str(len(body)).encode()),
+        (b"cache-control", b"no-store"),
+        *refusal.headers,
+    ]
+    return headers, body
+
+
+async def _refuse_http(refusal: Refusal, send: Send) -> None:
+    headers, body = _plain(refusal)
+    await send({"type": "http.response.start", "status": refusal.status, "headers": headers})
+    await send({"type": "http.response.body", "body": body})
+
+
+async def _refuse_websocket(refusal: Refusal, scope: Scope, receive: Receive, send: Send) -> None:
+    """Refuse before the upgrade is accepted, with the reason where the server can carry one."""
+    await receive()
+    if "websocket.http.response" not in (scope.get("extensions") or {}):
+        # Closed before it is accepted, a server answers with its own 403.
+        await send({"type": "websocket.close", "code": WEBSOCKET_REFUSED, "reason": "foreign Host or Origin"})
+        return
+    headers, body = _plain(refusal)
+    await send({"type": "websocket.http.response.start", "status": refusal.status, "headers": headers})
+    await send({"type": "websocket.http.response.body", "body": body})

@@ -1,0 +1,72 @@
+"""Where batches are carried out: in this process when there is one, else in a pool of local worker processes.
+
+The seam for other engines is one function: tasks in, summaries out in any order. The pool is kept for the life of
+the process, because starting it costs more than many a small partition.
+"""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import multiprocessing
+import sys
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+
+from segassets.errors import SegassetsError
+from segassets.store.stage import Summary
+from segassets.work.worker import Task, run_batch, watch_parent
+
+_pools: dict[int, ProcessPoolExecutor] = {}
+
+
+def run(tasks: Sequence[Task], workers: int) -> Iterator[Summary]:
+    """Carry out all tasks; summaries come as they are done. Leaving the loop early cancels what has not begun."""
+    if workers == 1 or len(tasks) <= 1:
+        for task in tasks:
+            yield run_batch(task)
+        return
+    pool = _pool(workers)
+    futures = []
+    try:
+        with _no_main_module():
+            futures = [pool.submit(run_batch, task) for task in tasks]
+        for future in as_completed(futures):
+            yield future.result()
+    except BrokenProcessPool:
+        _pools.pop(workers, None)
+        raise SegassetsError(
+            "a worker process was ended from outside (out of memory?); finished batches are kept: run again, "
+            "with a smaller SEGASSETS_WORKERS when memory is short"
+        ) from None
+    finally:
+        for future in futures:
+            future.cancel()
+
+
+def _pool(workers: int) -> ProcessPoolExecutor:
+    if workers not in _pools:
+        context = multiprocessing.get_context("spawn")  # fork is unsafe beside Dagster's gRPC threads
+        _pools[workers] = ProcessPoolExecutor(workers, mp_context=context, initializer=watch_parent)
+    return _pools[workers]
+
+
+@contextlib.contextmanager
+def _no_main_module() -> Iterator[None]:
+    """Keep spawned workers from importing the parent's main module: it may be Dagster, which costs seconds each."""
+    main = sys.modules["__main__"]
+    saved = {name: main.__dict__[name] for name in ("__file__", "__spec__") if name in main.__dict__}
+    for name in saved:
+        main.__dict__[name] = None
+    main.__dict__.pop("__file__", None)
+    try:
+        yield
+    finally:
+        main.__dict__.update(saved)
+
+
+@atexit.register
+def _close() -> None:
+    for pool in _pools.values():
+        pool.shutdown(wait=False, cancel_futures=True)
