@@ -12,7 +12,7 @@ export DAGSTER_HOME ?= $(CURDIR)/demo/home
 
 demo: $(STAMP)
 	@$(BIN)/segassets sample
-	@$(BIN)/segassets materialize all
+	@$(BIN)/segassets materialize '*'
 	@$(BIN)/segassets status
 	@echo
 	@echo "Published to $(SEGASSETS_STORE). Look at it with: make ui   (http://127.0.0.1:3000)"

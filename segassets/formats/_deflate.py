@@ -58,7 +58,7 @@ _SHORTEST = (
 _CODE_LENGTH_ORDER = (16, 17, 18, 0, 8, 7, 9, 6, 10, 5, 11, 4, 12, 3, 13, 2, 14, 1, 15)
 
 # Lengths of the Huffman codes of symbols 256 (end of block) to 285 (match of 258) when the literals share 1/4 of the
-# code space: near the optimum for smooth masks of 1 % of a frame of some megapixels, and complete (the sum of 2**-length
+# code space: near the optimum for smooth masks of 1 % of a frame of some megapixels, and complete (2**-length summed
 # over all symbols is 1), as decoders demand.
 _LENGTH_CODES = (10,) * 8 + (9, 9) + (8,) * 3 + (7,) * 7 + (6,) * 5 + (5, 5) + (6, 6) + (1,)
 
@@ -69,8 +69,8 @@ class Table:
 
     header: zlib header and block header, uint64 words; header_bits: how many bits of them count.
     before, before_bits: literal of a byte in which a mask begins or ends; index 256 + byte is empty.
-    run, run_bits: a run of 1 + e bytes without its 2 * (e // 258) zero bits, index e % 258 for zeros, 258 more for 0xFF;
-    the last one is empty. end, end_bits: the end of the block. Bit 0 is the first bit of a stream.
+    run, run_bits: a run of 1 + e bytes without its 2 * (e // 258) zero bits, index e % 258 for zeros, 258 more for
+    0xFF; the last one is empty. end, end_bits: the end of the block. Bit 0 is the first bit of a stream.
     """
 
     header: np.ndarray
@@ -108,9 +108,9 @@ def table(depth: int) -> Table:
 def zlib_streams(toggles: np.ndarray, offsets: np.ndarray, total: int, depth: int, prefix: bytes) -> list[bytes]:
     """zlib streams of masks, each behind `prefix`.
 
-    toggles: int64, strictly increasing within a mask: the pixel places in its raw data at which it is set, cleared, set,
-    ... `8 / depth` places a byte. Mask i has `toggles[offsets[i]:offsets[i + 1]]`, an even number, none of them in the
-    first byte. total: bytes of raw data of one mask. At most about 2**26 bytes, so that Adler sums fit 63 bits.
+    toggles: int64, strictly increasing within a mask: the pixel places in its raw data at which it is set, cleared,
+    set, ... `8 / depth` places a byte. Mask i has `toggles[offsets[i]:offsets[i + 1]]`, an even number, none of them in
+    the first byte. total: bytes of raw data of one mask. At most about 2**26 bytes, so that Adler sums fit 63 bits.
     """
     t = table(depth)
     if depth == 8:
@@ -213,7 +213,7 @@ def _or_few(words: np.ndarray, at: np.ndarray, code: np.ndarray) -> None:
 def _adlers(toggles: np.ndarray, offsets: np.ndarray, total: int, depth: int) -> np.ndarray:
     """Adler-32 of every mask from its runs alone (RFC 1950, 8.2), as big-endian bytes uint8[n, 4].
 
-    Set pixels of a byte add `ones << shift`; a byte v at place p adds v to the first sum, (total - p) * v to the second.
+    A byte v at place p adds v to the first sum and (total - p) * v to the second.
     """
     start, stop = toggles[0::2], toggles[1::2]
     a, b = _weights(stop, total, depth)
@@ -293,7 +293,7 @@ def _block_header(lengths: dict[int, int]) -> tuple[int, int]:
 
 
 def _equal_lengths(length: int, n: int, code: dict[int, int]) -> list[tuple[int, int]]:
-    """n symbols of one code length: itself, 16 (again, 3 to 6 times), 17 and 18 (absent, 3 to 10 and 11 to 138 times)."""
+    """n symbols of one code length: itself; 16: again, 3 to 6 times; 17 and 18: absent, 3 to 10 and 11 to 138 times."""
     pieces = []
     if length:
         pieces, n = [(code[length], 4)], n - 1

@@ -54,10 +54,10 @@ class _Reading:
             return
         number = int(match[1]) if match else None
         if number not in self.known:
-            shown = f"sa_{number}.jpg" if match else image[:200]
+            shown = f"sa_{number}" if match else image[:200]
             self._warn("caption_orphan", "the shard has no such image; the caption is ignored", line, shown)
             return
-        name = f"sa_{number}.jpg"
+        name = f"sa_{number}"
         if number in self.captions:
             self._warn("caption_duplicate", "the image has a caption already; this later one is used", line, name)
         if not prompt:

@@ -1,10 +1,10 @@
 """Our own PNG writing: masks from run lengths, label maps and colour images from arrays. Same input, same bytes.
 
 Masks are what training code reads back most: 8-bit grey 0/255 for every reader; 2-bit (values 0 and 3) gives the same
-pixels in OpenCV, Pillow and scikit-image in less than half of the bytes; 1-bit reads as bool in Pillow and scikit-image.
+pixels in OpenCV, Pillow and scikit-image in less than half of the bytes; 1-bit reads as bool in the latter two.
 
 Rules: PNG specification (third edition) sections 5.2 (signature), 5.3 (chunks), 7.2 (scanlines), 9 (filters), 11.2.1
-(IHDR). Masks use filter None, since equal bytes compress as runs; label maps use filter Up, which turns equal rows to 0.
+(IHDR). Masks use filter None, since equal bytes compress as runs; label maps use filter Up: equal rows become zeros.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _IEND = b"\x00\x00\x00\x00IEND\xaeB`\x82"
 
 _BATCH_RUNS = 1 << 15  # so that the arrays of a batch stay in the second-level cache
 _RUN_BYTES = 1 << 26  # larger masks would overflow the sums of _deflate
-_RAGGED = 100  # one run in this many pixels and more: packing pixels is faster than placing runs
+_RAGGED = 30  # one run in this many pixels and more: packing pixels is faster than placing runs (measured)
 
 
 class PngError(ValueError):

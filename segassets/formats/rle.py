@@ -13,8 +13,9 @@ else in this project imports it, and every function here also works without it.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from itertools import accumulate, pairwise
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from itertools import pairwise
 
 import numpy as np
 from pycocotools import mask as _coco
@@ -73,13 +74,18 @@ def runs_of_all(counts_list: Sequence[bytes | str], size: tuple[int, int]) -> tu
     Mask i has the runs `lengths[offsets[i]:offsets[i + 1]]`. Raises RleError for the first mask that is not valid.
     """
     h, w = checked_size(size)
-    strings = [as_bytes(counts) for counts in counts_list]
-    for i, string in enumerate(strings):
-        _raise_if(spelling_problem(string, h * w), i, len(strings))
-    lengths, offsets = parse(strings)
-    for i in np.flatnonzero(wrong_runs(lengths, offsets, h * w)):
-        _raise_if(runs_problem(lengths[offsets[i] : offsets[i + 1]], (h, w)), int(i), len(strings))
-    return lengths, offsets
+    lengths, offsets = [np.zeros(0, np.int64)], [np.zeros(1, np.int64)]
+    for first, stop in _batches(counts_list):
+        strings = []
+        for i, counts in enumerate(counts_list[first:stop], first):
+            strings.append(as_bytes(counts))
+            _raise_if(spelling_problem(strings[-1], h * w), i, len(counts_list))
+        batch, at = parse(strings)
+        for k in np.flatnonzero(wrong_runs(batch, at, h * w)).tolist():
+            _raise_if(runs_problem(batch[at[k] : at[k + 1]], (h, w)), first + k, len(counts_list))
+        lengths.append(batch)
+        offsets.append(at[1:] + offsets[-1][-1])
+    return np.concatenate(lengths), np.concatenate(offsets)
 
 
 def validate(counts: bytes | str, size: tuple[int, int]) -> None:
@@ -91,15 +97,11 @@ def validate(counts: bytes | str, size: tuple[int, int]) -> None:
 def validate_all(counts_list: Sequence[bytes | str], size: tuple[int, int]) -> list[str | None]:
     """What is wrong with each mask, None where nothing is. Raises RleError only for a bad `size`."""
     size = checked_size(size)
-    total = accumulate(len(counts) if isinstance(counts, (bytes, str)) else 0 for counts in counts_list)
-    cuts = [0]
-    begun = 0
-    for i, characters in enumerate(total):
-        if characters - begun > _BATCH_CHARACTERS:
-            cuts.append(i + 1)
-            begun = characters
-    cuts.append(len(counts_list))
-    return [m for a, b in pairwise(cuts) for m in _validate_batch(counts_list[a:b], size)]
+    if _backend == "rlemasklib":
+        with suppress(RleError):  # mostly nothing is wrong, and this is the faster way to see it
+            _rlemasks(counts_list, size)
+            return [None] * len(counts_list)
+    return [problem for a, b in _batches(counts_list) for problem in _validate_batch(counts_list[a:b], size)]
 
 
 def decode(counts: bytes | str, size: tuple[int, int]) -> np.ndarray:
@@ -244,16 +246,16 @@ def _rlemasks(counts_list: Sequence[bytes | str], size: tuple[int, int]) -> list
     h, w = size
     strings = [as_bytes(counts) for counts in counts_list]
     joined = b"".join(strings).translate(ROLE)
-    # Numbers of up to six characters and less than 2**29 pixels: then no number of a wrong mask is cut to 32 bits before
-    # RLEMaskLib has seen a run that breaks its sum, and its own check is enough.
+    # Numbers of up to six characters and less than 2**29 pixels: then no number of a wrong mask is cut to 32 bits
+    # before RLEMaskLib has seen a run that breaks its sum, and its own check is enough.
     simple = h * w < 1 << 29 and b"2" not in joined and b"111111" not in joined and joined.endswith(b"0")
     if not simple or not all(strings) or any(string[-1] >= 80 for string in strings):
-        runs_of_all(strings, size)  # raises, or finds only numbers that are written longer than they must be
+        _raise_first_problem(strings, size)  # or there are only numbers that are written longer than they must be
     shape = [h, w]
     try:
         return [_RLEMask.from_dict({"size": shape, "counts": string}) for string in strings]
     except ValueError:
-        runs_of_all(strings, size)  # says what is wrong
+        _raise_first_problem(strings, size)
         raise
 
 
@@ -297,6 +299,24 @@ def _last_column(lengths: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     ends = np.cumsum(lengths)
     rows = np.arange((w - 1) * h, w * h)
     return np.flatnonzero(np.searchsorted(ends, rows, side="right") % 2)
+
+
+def _batches(counts_list: Sequence[bytes | str]) -> Iterator[tuple[int, int]]:
+    """Cuts a list of masks into (first, stop) of about _BATCH_CHARACTERS each."""
+    first = characters = 0
+    for i, counts in enumerate(counts_list):
+        characters += len(counts) if isinstance(counts, (bytes, str)) else 0
+        if characters > _BATCH_CHARACTERS:
+            yield first, i + 1
+            first, characters = i + 1, 0
+    if first < len(counts_list):
+        yield first, len(counts_list)
+
+
+def _raise_first_problem(strings: list[bytes], size: tuple[int, int]) -> None:
+    for a, b in _batches(strings):
+        for i, problem in enumerate(_validate_batch(strings[a:b], size), a):
+            _raise_if(problem, i, len(strings))
 
 
 def _validate_batch(counts_list: Sequence[bytes | str], size: tuple[int, int]) -> list[str | None]:

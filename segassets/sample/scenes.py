@@ -53,7 +53,8 @@ class Scene:
         """Objects and parts with at least `least` visible pixels: the largest ones, then a spread of smaller ones."""
         areas = self.canvas.areas()
         wanted = [i for i in range(1, len(areas)) if areas[i] >= least and not self._only_child(i, areas)]
-        wanted.sort(key=lambda i: -areas[i])
+        # Whole objects before parts of the same size: somebody walking counts for more than a patch of wall.
+        wanted.sort(key=lambda i: -areas[i] * (5 if self.canvas.nodes[i].parent == 0 else 1))
         if len(wanted) > limit:
             head = limit // 2
             rest = wanted[head:]

@@ -337,7 +337,7 @@ def _copied(item: str, file: File) -> Made:
 
 def _copy(plan: plans.Copy) -> plans.Each:
     listed = [{"item": item, "file": File(path, ref)} for item, path, ref in plan.items]
-    return plans.each(plans.Items(listed, "item"), _copied, findings=plan.findings)
+    return plans.each(plans.Items(listed, "item", batch_items=256), _copied, findings=plan.findings)
 
 
 def _once(stage: Stage, number: int, progress: Progress, fill: Callable[[BatchWriter], None]) -> None:

@@ -1,4 +1,4 @@
-"""Masks: SA-1B's JSON to PNG files, run lengths to pixels, control images, areas; beside pycocotools, OpenCV, Pillow."""
+"""SA-1B's JSON to mask PNGs, run lengths to pixels, control images, areas; beside pycocotools, OpenCV, Pillow."""
 
 from __future__ import annotations
 
@@ -168,7 +168,7 @@ def painting(annotations: list[dict]) -> list[Row]:
 
 
 def upstream_control_image(annotations: list[dict]) -> np.ndarray:
-    """As ASAM's script paints, with bytes instead of its float64 canvas: a full frame a mask; channels as OpenCV has them."""
+    """As ASAM's script paints, a full frame a mask, but in bytes instead of float64; channels as OpenCV has them."""
     canvas = np.zeros((*SIZE, 3), np.uint8)
     n = len(annotations)
     for j, annotation in enumerate(annotations):

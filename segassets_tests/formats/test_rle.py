@@ -118,6 +118,7 @@ BAD_STRINGS = [
     ("53é", "position 2"),
     (b"53\xff", "position 2"),
     ("53X", "cut off"),
+    ("538X", "cut off"),
     ("5O8", "run 1 is negative: -1"),
     ("53" + "P" * 7 + "08", "more than 7"),
     ("5300o", "cut off"),
@@ -152,6 +153,13 @@ def test_numbers_that_the_codecs_would_cut_to_32_bits_are_refused():
                 call(_number(5) + _number(3 + (1 << k)) + _number(8), (4, 4))
     with pytest.raises(rle.RleError, match="negative"):  # 3 less than nothing, and the sum is right again
         rle.decode(_number(5) + _number(-3) + _number(14), (4, 4))
+
+
+def test_a_negative_run_that_is_right_modulo_32_bits_is_refused():
+    size = (65535, 65535)  # 2**32 - 131071 pixels
+    for call in (rle.validate, rle.area, rle.runs, rle.canonical, rle.bbox):
+        with pytest.raises(rle.RleError, match="run 0 is negative: -131071"):
+            call(_number(-131071), size)
 
 
 def test_numbers_written_longer_than_needed_are_still_numbers():
