@@ -115,6 +115,11 @@ def colours(count: int) -> np.ndarray:
     return (55 + 200 * np.clip(ramp, 0, 1)).astype(np.uint8)
 
 
+def paint(index: np.ndarray, count: int) -> np.ndarray:
+    """Indices (h x w, below `count`) as colours, uint8 (h, w, 3)."""
+    return colours(count)[index]
+
+
 def overlay(photograph: np.ndarray, ids: np.ndarray, strength: float = 0.55) -> np.ndarray:
     """A photograph (uint8 h x w x 3) with segments (ids, h x w; 0 is none) in colour, their outlines dark."""
     known, index = np.unique(ids, return_inverse=True)

@@ -126,14 +126,14 @@ class Catalogue:
             self.register()
         return list(definition.get_partition_keys(dynamic_partitions_store=self.instance))
 
-    def register(self) -> None:
-        if not self._registered:
-            self.__dict__["_registered"] = True
-            dynamic_partitions.register(self.instance, self.settings)
+    def register(self) -> dict[str, list[str]]:
+        """Register the keys that the raw folder gives, once a command; the new ones, by definition."""
+        return self._registered
 
     @cached_property
-    def _registered(self) -> bool:
-        return False
+    def _registered(self) -> dict[str, list[str]]:
+        # Definitions first: loading them is what tells which dynamic partitions there are.
+        return dynamic_partitions.register(self.definitions and self.instance, self.settings)
 
     def admit(self, definition: dg.PartitionsDefinition | None, key: str) -> bool:
         """Whether a key that a person named belongs to a definition; a new dynamic one is registered."""

@@ -9,7 +9,7 @@ import pathlib
 from collections.abc import Iterator
 
 MARKER = ".segassets-sample.json"
-VERSION = "1"
+VERSION = "2"
 _TEMPORARY = ".segassets-part"
 
 

@@ -17,7 +17,8 @@ _GLOB = "*?["
 class Raw:
     """The files of one dataset's raw folder that an asset declares to read: nothing else is seen of it.
 
-    `patterns` are relative to the dataset's folder; `*` also matches `/`. `scratch` is the root below whose
+    `patterns` are relative to the dataset's folder; `*` also matches `/`. One that begins with `/` is relative to the
+    raw root, for a dataset that is made from another one's download as well; so are the paths it gives. `scratch` is the root below whose
     `.segassets/` a source may unpack what cannot be read in place.
     """
 
@@ -37,13 +38,19 @@ class Raw:
 
     def _match(self, pattern: str) -> dict[str, Entry]:
         files = files_at(self.root)
-        cut = len(self.dataset) + 1
         if not any(char in pattern for char in _GLOB):
-            entry = files.stat(f"{self.dataset}/{pattern}")
+            entry = files.stat(self._below_root(pattern))
             return {pattern: entry} if entry else {}
         fixed = pattern[: min(pattern.index(char) for char in _GLOB if char in pattern)].rpartition("/")[0]
-        listed = files.walk(f"{self.dataset}/{fixed}" if fixed else self.dataset)
-        return {path[cut:]: entry for path, entry in listed.items() if fnmatch.fnmatchcase(path[cut:], pattern)}
+        prefix = "/" if pattern.startswith("/") else ""
+        cut = 0 if prefix else len(self.dataset) + 1
+        named = ((f"{prefix}{path[cut:]}", entry) for path, entry in files.walk(self._below_root(fixed)).items())
+        return {path: entry for path, entry in named if fnmatch.fnmatchcase(path, pattern)}
+
+    def _below_root(self, path: str) -> str:
+        if path.startswith("/"):
+            return path[1:]
+        return f"{self.dataset}/{path}" if path else self.dataset
 
     def __contains__(self, path: str) -> bool:
         return path in self.files
@@ -53,13 +60,13 @@ class Raw:
         return list(self.files)
 
     def ref(self, path: str, offset: int = 0, length: int | None = None, member: str | None = None) -> Ref:
-        return Ref(self.root, f"{self.dataset}/{path}", offset, length, member)
+        return Ref(self.root, self._below_root(path), offset, length, member)
 
     def read(self, path: str) -> bytes:
-        return files_at(self.root).read(f"{self.dataset}/{path}")
+        return files_at(self.root).read(self._below_root(path))
 
     def open(self, path: str):
-        return files_at(self.root).open(f"{self.dataset}/{path}")
+        return files_at(self.root).open(self._below_root(path))
 
     def fingerprint(self) -> dict[str, list]:
         """For each pattern: how many files, how many bytes, and a digest of their names, sizes and times or ETags."""

@@ -13,8 +13,9 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
+from typing import BinaryIO
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -154,6 +155,16 @@ class BatchWriter:
         target = self._place.target(name)
         size, digest = self._write_stream(target, stream)
         self._list(target, size, digest, digest, None, None)
+
+    def concatenate(self, name: str, parts: Iterable[bytes | Ref]) -> None:
+        """One file from literal bytes and ranges of other files, in order."""
+        self.add_stream(
+            name, (piece for part in parts for piece in ([part] if isinstance(part, bytes) else pieces(part)))
+        )
+
+    def open(self, name: str) -> BinaryIO:
+        """Read back a file that this batch has written."""
+        return self._place.files.open(self._place.staged(self._place.target(name)))
 
     def _write(self, target: str, data: bytes) -> None:
         self._waiting[self._place.staged(target)] = data

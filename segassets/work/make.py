@@ -282,6 +282,9 @@ def _carry_out(job: Job, stage: Stage, progress: Progress) -> list[Finding]:
         case plans.Files():
             progress.begin(1)
             _once(stage, 0, progress, lambda writer: writer.add_all(Made(list(plan.files), plan.rows)))
+        case plans.ByHand():
+            progress.begin(1)
+            _once(stage, 0, progress, lambda writer: _by_hand(plan, writer))
         case _:
             raise SegassetsError(f"{job.label}: its function returned {type(plan).__name__}, which is no plan")
     return list(plan.findings)
@@ -329,6 +332,11 @@ def _tell_size(job: Job, stage: Stage, batches: int) -> bool:
     if files > 100_000:
         job.say(f"{job.label}: {line}")
     return True
+
+
+def _by_hand(plan: plans.ByHand, writer: BatchWriter) -> None:
+    writer.add_all(Made())
+    plan.work(writer)
 
 
 def _copied(item: str, file: File) -> Made:

@@ -1,8 +1,8 @@
 """The four plans that carry nearly all artifacts. An asset's function returns one; `make` carries it out.
 
 *each*: an item becomes some files and rows, in workers, batch by batch. *copy*: files that only change their place.
-*fold*: rows in item order, streamed into one file. *files*: a few files, computed at once.
-A plan is data: it does nothing by itself.
+*fold*: rows in item order, streamed into one file. *files*: a few files, computed at once. What fits none of them is
+done *by hand*, on the same stage. A plan is data: it does nothing by itself.
 """
 
 from __future__ import annotations
@@ -156,4 +156,18 @@ def files(
     return Files(list(contents), rows, findings)
 
 
-Plan = Each | Copy | Fold | Files
+@dataclass(frozen=True)
+class ByHand:
+    work: Callable
+    findings: Sequence[Finding] = ()
+
+
+def by_hand(work: Callable, *, findings: Sequence[Finding] = ()) -> ByHand:
+    """The plain escape for what fits none of the four: `work(stage)` fills the stage by itself, whole or not at all.
+
+    `stage` is a `BatchWriter`: `add`, `add_stream`, `concatenate`, `open`, `note`.
+    """
+    return ByHand(work, findings)
+
+
+Plan = Each | Copy | Fold | Files | ByHand

@@ -1,4 +1,4 @@
-"""One row a comparison: equal results first, then both ways in turn, processor time of this process and its children."""
+"""One row a comparison: equal results first, then both ways in turn; processor time of this process and children."""
 
 from __future__ import annotations
 

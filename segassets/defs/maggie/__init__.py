@@ -1,0 +1,1 @@
+"""MaGGIe human matting: archives first."""

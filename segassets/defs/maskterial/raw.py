@@ -1,0 +1,14 @@
+"""The raw folder of MaskTerial's datasets."""
+
+import dagster as dg
+
+raw = dg.AssetSpec(
+    ["maskterial", "raw"],
+    group_name="maskterial",
+    description="Flake datasets as released or annotated: one folder a dataset.",
+    metadata={
+        "licence": "as stated with each record; code MIT",
+        "link": dg.MetadataValue.url("https://github.com/Jaluus/MaskTerial"),
+        "citation": "Uslu et al., MaskTerial, Digital Discovery 2025, arXiv:2412.09333",
+    },
+)
