@@ -46,7 +46,7 @@ def _shown(outcome: Outcome) -> dict[str, Any]:
     if show is None:
         return {}
     try:
-        shown = show(outcome.view, **outcome.job.inputs())
+        shown = show(outcome.view, **outcome.job.arguments())
     except Exception as problem:
         log.warning("%s: no preview: %s: %s", outcome.job.label, type(problem).__name__, problem)
         return {"preview": f"none: {type(problem).__name__}: {problem}"}

@@ -78,6 +78,11 @@ class Job:
         return handles
 
 
+    def arguments(self) -> dict[str, Any]:
+        """What the artifact's functions get: its inputs, and `raw` when it reads raw files."""
+        return {**self.inputs(), **({"raw": self.raw} if self.artifact.reads else {})}
+
+
 @dataclass
 class Whole:
     """All partitions of an upstream asset; those that are asked for are remembered as inputs."""
@@ -267,10 +272,7 @@ def _rejected(job: Job, stage: Stage, findings: list[Finding], told: str) -> Par
 
 def _carry_out(job: Job, stage: Stage, progress: Progress) -> list[Finding]:
     """Run the plan into the stage; the findings of the listing itself."""
-    arguments: dict[str, Any] = job.inputs()
-    if job.artifact.reads:
-        arguments["raw"] = job.raw
-    plan = job.artifact.make(partition=job.partition, arguments=arguments, options=job.options)
+    plan = job.artifact.make(partition=job.partition, arguments=job.arguments(), options=job.options)
     match plan:
         case plans.Each():
             _each(job, stage, plan, progress)
