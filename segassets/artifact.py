@@ -14,7 +14,7 @@ import dagster as dg
 from segassets import declaration
 from segassets.declaration import Artifact, Option
 from segassets.errors import PartitionRejected, SegassetsError, Skip
-from segassets.findings import tally
+from segassets.findings import info, tally
 from segassets.work.make import Job, Outcome, prepare
 
 FINDINGS = "findings"
@@ -40,6 +40,18 @@ def registry() -> Mapping[str, Artifact]:
     return _registry
 
 
+def readers(key: str, partition: str | None) -> tuple[str, ...]:
+    """The patterns of all raw files that an artifact, or another one of the same raw asset and partitions, reads."""
+    raw, partitions = _registry[key].raw, _definitions[key].partitions_def
+    patterns = (
+        pattern
+        for other, declared in _registry.items()
+        if declared.raw == raw and _definitions[other].partitions_def == partitions
+        for pattern in declared.patterns(partition)
+    )
+    return tuple(sorted(set(patterns)))
+
+
 def artifact(
     key: str,
     partitions: dg.PartitionsDefinition | None = None,
@@ -47,6 +59,7 @@ def artifact(
     into: str,
     code_version: str,
     reads: str | Sequence[str] | Callable[[str], Sequence[str]] = (),
+    raw: str = "raw",
     rows: Mapping[str, str] | None = None,
     max_rejected: float = 0.0,
     check: Callable | None = None,
@@ -60,6 +73,8 @@ def artifact(
     `into`: the target folder in the store; `{partition}`, or the names of the dimensions, may stand in it.
     `reads`: patterns of raw files, relative to the dataset's raw folder, or a function of the partition key that gives
     them; they arrive as the parameter `raw`.
+    `raw`: the dataset's external asset that stands for those files; another one than `<dataset>/raw` when the
+    partitions are others than its own, because Dagster knows one version of raw files a partition.
     `rows`: column names and Arrow types, when the artifact has a table beside or instead of files.
     `check(view, random)`: findings about what was made; an error rejects it. `show(view, **inputs)`: metadata.
     `inputs`: keys of upstream assets that are not called like a parameter in the same dataset.
@@ -84,6 +99,7 @@ def artifact(
             make=make,
             inputs=upstream,
             reads=declaration.patterns(reads),
+            raw=f"{key.split('/')[0]}/{raw}",
             rows=declaration.columns(rows),
             options=options,
             max_rejected=max_rejected,
@@ -118,7 +134,7 @@ def _asset(
         key=key,
         partitions_def=partitions,
         ins={name: _input(declared, name, upstream) for name, upstream in declared.inputs.items()},
-        deps=[dg.AssetKey([declared.dataset, "raw"])] if declared.reads else [],
+        deps=[dg.AssetKey(declared.raw.split("/"))] if declared.reads else [],
         group_name=declared.dataset,
         code_version=declared.code_version,
         description=_describe(text, declared),
@@ -176,9 +192,6 @@ def _execute(context: dg.AssetExecutionContext, declared: Artifact, handles: Map
         else:
             jobs = [_job(context, declared, partition, {}) for partition in context.partition_keys]
             yield from ledger.each_partition(context, jobs)
-    except Skip as nothing:
-        context.log.info(f"{declared.key}: skipped: {nothing}")
-        note_skip(declared.key, context.partition_key if context.has_partition_key else None, str(nothing))
     except SegassetsError as problem:
         raise dg.Failure(str(problem), allow_retries=False) from None
 
@@ -205,13 +218,18 @@ def _one(context: dg.AssetExecutionContext, declared: Artifact, job: Job) -> Ite
     from segassets.automation import observe
 
     try:
-        if declared.reads:
-            yield from observe.raw_observation(context, job)
+        yield from observe.raw_observation(context, job)
         with job.store.locked(declared.key, job.partition) as lock:
             job.workers_lock = lock.workers_path
             outcome = prepare(job)
             yield _output(outcome)
         yield from _passed(outcome)
+    except Skip as nothing:
+        context.log.info(f"{job.label}: skipped: {nothing}")
+        note_skip(declared.key, job.partition, str(nothing))
+        # No output, so that what is made from it is skipped; but Dagster insists on the results of checks.
+        for spec in context.assets_def.check_specs:
+            yield check_result(declared, spec.name, True, [info("skipped", str(nothing))])
     except PartitionRejected as rejected:
         # Yielded before the failure: one that is raised inside the IO manager would lose the check result.
         yield check_result(declared, FINDINGS, False, rejected.findings)

@@ -81,6 +81,7 @@ class Artifact:
     make: Callable
     inputs: Mapping[str, str] = field(default_factory=dict)
     reads: tuple[str, ...] | Callable[[str], Sequence[str]] = ()
+    raw: str = ""
     rows: tuple[tuple[str, str], ...] | None = None
     options: tuple[Option, ...] = ()
     max_rejected: float = 0.0

@@ -14,28 +14,30 @@ import dagster as dg
 
 from segassets import previews
 from segassets.errors import PartitionRejected, SegassetsError, Skip
+from segassets.findings import Finding, info
 from segassets.work.make import Job, prepare
 
 
 def each_partition(context: dg.AssetExecutionContext, jobs: Sequence[Job]) -> Iterator[Any]:
     """Make, publish and report every partition; Failure at the end names those that could not be made."""
-    from segassets.artifact import FINDINGS, check_result, note_skip
+    from segassets.artifact import FINDINGS, note_skip
+    from segassets.automation import observe
 
     _refuse_downstream(context)
     failed: dict[str, str] = {}
-    findings = []
     for job in jobs:
         try:
-            yield _make(context, job, findings)
+            yield from observe.raw_observation(context, job)
+            yield from _one(context, job)
         except Skip as nothing:
             context.log.info(f"{job.label}: skipped: {nothing}")
             note_skip(job.artifact.key, job.partition, str(nothing))
+            yield _evaluation(context, job, FINDINGS, True, [info("skipped", str(nothing))])
         except PartitionRejected as rejected:
             failed[str(job.partition)] = str(rejected)
-            findings += rejected.findings
+            yield _evaluation(context, job, FINDINGS, False, rejected.findings)
         except SegassetsError as problem:
             failed[str(job.partition)] = str(problem)
-    yield check_result(jobs[0].artifact, FINDINGS, not failed, findings)
     if failed:
         first = next(iter(failed.values()))
         raise dg.Failure(
@@ -43,19 +45,45 @@ def each_partition(context: dg.AssetExecutionContext, jobs: Sequence[Job]) -> It
             metadata={"failed": dg.MetadataValue.json(failed)},
             allow_retries=False,
         )
+    for spec in context.assets_def.check_specs:
+        yield dg.Output(None, spec.get_python_identifier())  # all of them have spoken
 
 
-def _make(context: dg.AssetExecutionContext, job: Job, findings: list) -> dg.AssetMaterialization:
+def _one(context: dg.AssetExecutionContext, job: Job) -> Iterator[Any]:
+    from segassets.artifact import FINDINGS, OUTPUT
+
     with job.store.locked(job.artifact.key, job.partition) as lock:
         job.workers_lock = lock.workers_path
         outcome = prepare(job)
         outcome.publish()
-    findings += outcome.findings
-    return dg.AssetMaterialization(
+    yield dg.AssetMaterialization(
         context.asset_key,
         partition=job.partition,
         metadata=previews.metadata(outcome),
         tags=_provenance(context, outcome.footer.data_version, job),
+    )
+    yield _evaluation(context, job, FINDINGS, True, outcome.findings)
+    if job.artifact.check is not None:
+        yield _evaluation(context, job, OUTPUT, True, outcome.checked)
+
+
+def _evaluation(
+    context: dg.AssetExecutionContext, job: Job, name: str, passed: bool, findings: Sequence[Finding]
+) -> dg.AssetCheckEvaluation:
+    """A check's result for one partition of the range: Dagster would record an AssetCheckResult for none of them."""
+    from segassets.artifact import check_result
+
+    step = context.get_step_execution_context()
+    step.wipe_input_asset_version_info(context.asset_key)  # else it speaks of the first partition of the range
+    found = check_result(job.artifact, name, passed, findings).to_asset_check_evaluation(step)
+    return dg.AssetCheckEvaluation(
+        found.asset_key,
+        name,
+        passed,
+        found.metadata,
+        found.target_materialization_data if passed else None,
+        found.severity,
+        partition=job.partition,
     )
 
 

@@ -5,33 +5,54 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator
+from functools import lru_cache
 
 import dagster as dg
 
+from segassets.settings import load
+from segassets.sources.raw import Raw
 from segassets.work.make import Job
 
 DATA_VERSION = "dagster/data_version"
 
 
-def raw_version(job: Job) -> str:
-    """The data version of a partition's raw files: a digest of their names, sizes and times or ETags."""
-    marks = json.dumps(job.raw.fingerprint(), sort_keys=True)
-    return hashlib.sha256(marks.encode()).hexdigest()[:32]
-
-
 def raw_observation(context: dg.AssetExecutionContext, job: Job) -> Iterator[dg.AssetObservation]:
-    """Say which version of the raw files a run sees, once for every change."""
-    key = dg.AssetKey([job.artifact.dataset, "raw"])
-    version = raw_version(job)
-    if _last_version(context.instance, key, job.partition) != version:
-        raw = job.raw
-        size = sum(entry.size for entry in raw.files.values())
-        yield dg.AssetObservation(
-            key,
-            partition=job.partition,
-            tags={DATA_VERSION: version},
-            metadata={"files": len(raw.files), "bytes": size, "first files": ", ".join(raw.paths[:5]) or "(none)"},
-        )
+    """Say which version of the raw files a run sees, once for every change.
+
+    Nothing for an asset with other partitions than its raw asset: such an observation would be one of no partition.
+    """
+    from segassets.artifact import readers
+
+    if not job.artifact.reads:
+        return
+    key = dg.AssetKey(job.artifact.raw.split("/"))
+    graph = context.op_execution_context.job_def.asset_layer.asset_graph
+    if graph.get(key).partitions_def != context.assets_def.partitions_def:
+        return
+    patterns = readers(job.artifact.key, job.partition)
+    version, about = _look(context.run_id, job.artifact.dataset, patterns)
+    if _last_version(context.instance, key, job.partition) == version:
+        return
+    yield dg.AssetObservation(key, partition=job.partition, tags={DATA_VERSION: version}, metadata=about)
+    # Dagster has noted, before the step began, which versions it is made from: without this new one.
+    step = context.get_step_execution_context()
+    step.wipe_input_asset_version_info(key)
+    step.maybe_fetch_and_get_input_asset_version_info(key)
+
+
+@lru_cache(maxsize=16)
+def _look(run_id: str, dataset: str, patterns: tuple[str, ...]) -> tuple[str, dict]:
+    """The data version of a partition's raw files, a digest of their names, sizes and times or ETags, and what they are.
+
+    It takes in the files that any asset of the partition reads, so that all of them speak of the same version; and is
+    found out once a run, because on S3 it is a listing.
+    """
+    settings = load()
+    raw = Raw(settings.raw, dataset, patterns, settings.store)
+    listing = [[path, entry.size, entry.version] for path, entry in raw.files.items()]
+    version = hashlib.sha256(json.dumps(listing).encode()).hexdigest()[:32]
+    size = sum(entry.size for entry in raw.files.values())
+    return version, {"files": len(raw.files), "bytes": size, "first files": ", ".join(raw.paths[:5]) or "(none)"}
 
 
 def _last_version(instance: dg.DagsterInstance, key: dg.AssetKey, partition: str | None) -> str | None:

@@ -194,6 +194,31 @@ def canonical(counts: bytes | str, size: tuple[int, int]) -> bytes:
     return from_uncompressed(np.diff(toggles, prepend=0, append=h * w).tolist(), (h, w))
 
 
+class Frame:
+    """One array for many masks of a size, in turn: only what the last mask had set is cleared, not the whole frame.
+
+    A new frame of 1500 x 2250 costs more than painting a usual mask: its memory has to be zeroed. A loader that copies
+    or crops what it needs is several times faster with this than with `decode`.
+    """
+
+    def __init__(self, size: tuple[int, int]):
+        self.size = checked_size(size)
+        self._pixels = np.zeros(self.size, np.uint8)
+        self._last = None
+
+    def decode(self, counts: bytes | str) -> np.ndarray:
+        """The mask as uint8 0/1 of shape (h, w), C order; valid until the next call. Raises RleError."""
+        if _backend != "rlemasklib":
+            self._pixels[:] = decode(counts, self.size)
+            return self._pixels
+        mask = _rlemask(counts, self.size)
+        if self._last is not None:
+            self._last.decode_into(self._pixels, 0)
+        mask.decode_into(self._pixels, 1)
+        self._last = mask
+        return self._pixels
+
+
 def paint_ranks(counts_list: Sequence[bytes | str], size: tuple[int, int]) -> np.ndarray:
     """Which mask lies on top of each pixel: (h, w), C order, 0 = none, i + 1 = the last mask i that covers it.
 

@@ -1,24 +1,32 @@
 """One small interface over a folder and a bucket: list, read ranges, write whole files, move, delete.
 
 Belongs here: the two file systems and nothing about artifacts. Paths are relative, with `/`, and checked: a path
-that would leave the root is refused. `Folder` is plain `os` calls; `Bucket` is s3fs through fsspec.
+that would leave the root is refused. `Folder` is plain `os` calls; `Bucket` is s3fs through fsspec, with S3's own
+requests where fsspec would ask once a file for what a listing or an answer says already.
 """
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
+import errno
+import fcntl
+import hashlib
 import os
 import re
 import shutil
 import stat
-import uuid
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
-from typing import BinaryIO, Protocol
+from functools import lru_cache
+from typing import Any, BinaryIO, Protocol
+
+from segassets.errors import SegassetsError
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 MAX_NAME_BYTES = 255
+MAX_KEY_BYTES = 1024
+PRUNED_MEANWHILE = 50  # how often a folder that another process removes as empty is made again
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +41,12 @@ def check_relative(path: str) -> str:
     """The path itself, when it is relative, normalised and stays below its root; ValueError says why not."""
     if not path or path.startswith("/") or "\\" in path or _CONTROL.search(path):
         raise ValueError(f"{path!r} is not a plain relative path")
+    try:
+        size = len(path.encode())
+    except UnicodeEncodeError:
+        raise ValueError(f"{path!r} is not valid UTF-8") from None
+    if size > MAX_KEY_BYTES:
+        raise ValueError(f"{path[:80]!r}... is longer than {MAX_KEY_BYTES} bytes")
     for name in path.split("/"):
         if name in ("", ".", ".."):
             raise ValueError(f"{path!r} has the part {name!r}, which could leave the store")
@@ -86,23 +100,28 @@ class Folder:
             return []
 
     def walk(self, folder: str) -> dict[str, Entry]:
+        """Every file below, symbolic links followed; a link back to a folder that it lies in is not."""
         found: dict[str, Entry] = {}
-        pending = [folder]
+        pending: list[tuple[str, str, frozenset]] = [(folder, self.path(folder), frozenset())]
         while pending:
-            here = pending.pop()
+            here, path, above = pending.pop()
             try:
-                scan = os.scandir(self.path(here))
+                about = os.stat(path)
+                known = above | {(about.st_dev, about.st_ino)}
+                if len(known) == len(above):
+                    continue
+                scan = os.scandir(path)
             except (FileNotFoundError, NotADirectoryError):
                 continue
             with scan:
                 for item in scan:
                     name = f"{here}/{item.name}" if here else item.name
                     if item.is_dir():
-                        if not _is_loop(item):
-                            pending.append(name)
+                        pending.append((name, item.path, known))
                     elif item.is_file():
-                        about = item.stat()
-                        found[name] = Entry(about.st_size, str(about.st_mtime_ns))
+                        with contextlib.suppress(FileNotFoundError):  # renamed since: a download has just ended
+                            about = item.stat()
+                            found[name] = Entry(about.st_size, str(about.st_mtime_ns))
         return dict(sorted(found.items()))
 
     def read(self, path: str, start: int = 0, end: int | None = None) -> bytes:
@@ -123,11 +142,10 @@ class Folder:
         made: set[str] = set()
         for name, data in files.items():
             path = self.path(name)
-            parent = os.path.dirname(path)
-            if parent not in made:
-                os.makedirs(parent, exist_ok=True)
-                made.add(parent)
-            fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o666)
+            if os.path.dirname(path) not in made:
+                os.makedirs(os.path.dirname(path), exist_ok=True)
+                made.add(os.path.dirname(path))
+            fd = open_new(path)
             try:
                 _write_all(fd, data)
             finally:
@@ -137,31 +155,36 @@ class Folder:
     def create(self, path: str, durable: bool = False) -> Iterator[BinaryIO]:
         """A file that appears under its name only when the block ends well."""
         target = self.path(path)
-        os.makedirs(os.path.dirname(target), exist_ok=True)
-        name = f".{uuid.uuid4().hex}.partial"  # not derived from the target: that may have a name of 255 bytes
-        temporary = os.path.join(os.path.dirname(target), name)
-        try:
-            with open(temporary, "wb") as file:
+        temporary = _partial(target)
+        with _in_folder(temporary, lambda: _open_alone(temporary)) as file:
+            try:
                 yield file
+                file.flush()
                 if durable:
-                    file.flush()
                     os.fsync(file.fileno())
-            os.replace(temporary, target)
-        except BaseException:
-            with contextlib.suppress(FileNotFoundError):
-                os.unlink(temporary)
-            raise
+                os.replace(temporary, target)
+            except BaseException:
+                with contextlib.suppress(FileNotFoundError):
+                    os.unlink(temporary)
+                raise
 
     def move(self, source: str, target: str) -> None:
-        end = self.path(target)
-        os.makedirs(os.path.dirname(end), exist_ok=True)
-        os.replace(self.path(source), end)
+        """Rename, replacing the target. FileNotFoundError when there is no source."""
+        start, end = self.path(source), self.path(target)
+        try:
+            _in_folder(end, lambda: os.replace(start, end), needs=start)
+        except OSError as problem:
+            if problem.errno != errno.EXDEV:
+                raise
+            with open(start, "rb") as file, self.create(target) as out:  # a folder of the store lies on another disk
+                shutil.copyfileobj(file, out, 1 << 24)
+            os.unlink(start)
 
     def delete(self, paths: Iterable[str]) -> None:
         parents = set()
         for name in paths:
             path = self.path(name)
-            with contextlib.suppress(FileNotFoundError):
+            with contextlib.suppress(FileNotFoundError, NotADirectoryError):
                 os.unlink(path)
             parents.add(os.path.dirname(path))
         for parent in sorted(parents, key=len, reverse=True):
@@ -177,18 +200,56 @@ class Folder:
             folder = os.path.dirname(folder)
 
     def delete_tree(self, folder: str) -> None:
-        shutil.rmtree(self.path(folder), ignore_errors=True)
+        path = self.path(folder)
+        with contextlib.suppress(FileNotFoundError):
+            shutil.rmtree(path)
+        self._prune(os.path.dirname(path))
+
+
+def _partial(target: str) -> str:
+    """The temporary name of a file: always the same, so that the next attempt replaces what a kill has left, and not
+    derived by adding to the name, which may have 255 bytes already."""
+    folder, name = os.path.split(target)
+    return os.path.join(folder, f".{hashlib.sha256(os.fsencode(name)).hexdigest()[:32]}.partial")
+
+
+def _open_alone(path: str) -> BinaryIO:
+    """Open for writing from the start, when no other process does; the kernel frees the lock of one that was killed."""
+    while True:
+        file = os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666), "r+b")
+        fcntl.flock(file, fcntl.LOCK_EX)
+        with contextlib.suppress(FileNotFoundError):
+            if os.path.samestat(os.fstat(file.fileno()), os.stat(path)):
+                file.truncate(0)
+                return file
+        file.close()  # whoever had it has renamed it meanwhile
+
+
+def open_new(path: str) -> int:
+    """A descriptor of a new file. One that is there is replaced: it may be a hard link to a raw file."""
+    flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+    try:
+        return os.open(path, flags, 0o666)
+    except FileExistsError:
+        os.unlink(path)
+        return os.open(path, flags, 0o666)
+
+
+def _in_folder(path: str, act: Callable[[], Any], needs: str | None = None) -> Any:
+    """Do something that needs the folder of `path`, which another run may remove as empty at the same instant."""
+    for attempt in range(PRUNED_MEANWHILE):
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        try:
+            return act()
+        except FileNotFoundError:
+            if attempt == PRUNED_MEANWHILE - 1 or (needs is not None and not os.path.lexists(needs)):
+                raise
 
 
 def _write_all(fd: int, data: bytes) -> None:
     view = memoryview(data)
     while view:
         view = view[os.write(fd, view) :]
-
-
-def _is_loop(item: os.DirEntry) -> bool:
-    """A symbolic link to a folder that contains it would be walked for ever."""
-    return item.is_symlink() and os.path.realpath(os.path.dirname(item.path)).startswith(os.path.realpath(item.path))
 
 
 @lru_cache(maxsize=4)
@@ -204,12 +265,27 @@ def _s3(pid: int):
     )
 
 
+LIST_PAGE = 1000
+CONCURRENT = 32
+ONE_REQUEST = 256 * 2**20  # larger objects are written and copied in parts
+Call = tuple[str, dict[str, Any]]
+
+
+def s3_code(problem: BaseException | None) -> str:
+    """S3's own code of an error that s3fs has translated; empty when it is none."""
+    while problem is not None:
+        if code := getattr(problem, "response", {}).get("Error", {}).get("Code"):
+            return str(code)
+        problem = problem.__cause__
+    return ""
+
+
 class Bucket:
     """A prefix in an S3 bucket. Writes are whole objects, so every single write is atomic."""
 
     def __init__(self, root: str):
         self.root = root
-        self._prefix = root.removeprefix("s3://").rstrip("/")
+        self.bucket, _, self._prefix = root.removeprefix("s3://").rstrip("/").partition("/")
 
     def __reduce__(self):
         return (Bucket, (self.root,))
@@ -219,87 +295,191 @@ class Bucket:
         return _s3(os.getpid())
 
     def key(self, path: str) -> str:
-        return f"{self._prefix}/{check_relative(path)}" if path else self._prefix
+        """The object's key in the bucket."""
+        return "/".join(part for part in (self._prefix, path and check_relative(path)) if part)
 
     def uri(self, path: str) -> str:
-        return f"s3://{self.key(path)}"
+        return f"s3://{self.bucket}/{self.key(path)}"
+
+    def call(self, method: str, **arguments: Any) -> dict[str, Any]:
+        """One request about this bucket, repeated by the SDK where that may help."""
+        return self._call_all([(method, arguments)])[0]
+
+    def _call_all(self, calls: Sequence[Call]) -> list[dict[str, Any]]:
+        """Requests side by side; their answers in order. The first error ends it."""
+        from fsspec.asyn import sync
+
+        try:
+            return sync(self.fs.loop, self._gather, calls)
+        except OSError as problem:
+            if s3_code(problem) == "NoSuchBucket":
+                raise SegassetsError(f"there is no bucket {self.bucket} ({self.root}); make it, or correct the URL")
+            raise
+
+    async def _gather(self, calls: Sequence[Call]) -> list[dict[str, Any]]:
+        gate = asyncio.Semaphore(CONCURRENT)
+
+        async def one(method: str, arguments: dict[str, Any]) -> dict[str, Any]:
+            async with gate:
+                return await self.fs._call_s3(method, Bucket=self.bucket, **arguments)
+
+        try:
+            async with asyncio.TaskGroup() as group:
+                tasks = [group.create_task(one(method, arguments)) for method, arguments in calls]
+        except ExceptionGroup as problems:
+            raise problems.exceptions[0] from problems.exceptions[0].__cause__
+        return [task.result() for task in tasks]
 
     def stat(self, path: str) -> Entry | None:
         try:
-            return _entry(self.fs.info(self.key(path)))
+            about = self.call("head_object", Key=self.key(path))
         except FileNotFoundError:
             return None
+        return Entry(int(about["ContentLength"]), about["ETag"].strip('"'))
+
+    def _list(self, prefix: str, **how: str) -> Iterator[dict[str, Any]]:
+        page = self.call("list_objects_v2", Prefix=prefix, MaxKeys=LIST_PAGE, **how)
+        yield page
+        while page.get("IsTruncated"):
+            after = page["NextContinuationToken"]
+            page = self.call("list_objects_v2", Prefix=prefix, MaxKeys=LIST_PAGE, ContinuationToken=after, **how)
+            yield page
+
+    def _below(self, folder: str) -> str:
+        key = self.key(folder)
+        return f"{key}/" if key else ""
 
     def names(self, folder: str) -> list[str]:
-        try:
-            found = self.fs.ls(self.key(folder), detail=False)
-        except FileNotFoundError:
-            return []
-        here = self.key(folder)
-        return sorted(name.rsplit("/", 1)[-1] for name in found if name.rstrip("/") != here)
+        prefix = self._below(folder)
+        found = set()
+        for page in self._list(prefix, Delimiter="/"):
+            found.update(entry["Prefix"] for entry in page.get("CommonPrefixes", ()))
+            found.update(entry["Key"] for entry in page.get("Contents", ()))
+        return sorted({key[len(prefix) :].rstrip("/") for key in found} - {""})
 
     def walk(self, folder: str) -> dict[str, Entry]:
-        found = self.fs.find(self.key(folder), detail=True)
-        cut = len(self._prefix) + 1
-        listed = {name[cut:]: _entry(about) for name, about in found.items()}
-        return {name: entry for name, entry in sorted(listed.items()) if entry is not None}
+        cut = len(self._below(""))
+        found = {
+            entry["Key"][cut:]: Entry(int(entry["Size"]), entry["ETag"].strip('"'))
+            for page in self._list(self._below(folder))
+            for entry in page.get("Contents", ())
+            if not entry["Key"].endswith("/")  # what consoles make to show an empty folder
+        }
+        return dict(sorted(found.items()))
 
     def read(self, path: str, start: int = 0, end: int | None = None) -> bytes:
-        if start == 0 and end is None:
-            return self.fs.cat_file(self.key(path))
         if end is not None and end <= start:
             return b""
-        return self.fs.cat_file(self.key(path), start=start, end=end)
+        try:
+            return self.fs.cat_file(f"{self.bucket}/{self.key(path)}", start=start, end=end)
+        except OSError as problem:
+            if s3_code(problem) in ("InvalidRange", "416"):  # nothing lies at or behind `start`
+                return b""
+            raise
 
     def open(self, path: str) -> BinaryIO:
-        return self.fs.open(self.key(path), "rb", block_size=8 * 2**20, cache_type="readahead")
+        return self.fs.open(f"{self.bucket}/{self.key(path)}", "rb", block_size=8 * 2**20, cache_type="readahead")
 
     def write(self, path: str, data: bytes) -> None:
-        self.fs.pipe_file(self.key(path), data)
+        self.write_many({path: data})
 
     def write_many(self, files: Mapping[str, bytes]) -> None:
-        self.fs.pipe({self.key(name): data for name, data in files.items()})
+        small = [
+            ("put_object", {"Key": self.key(n), "Body": data}) for n, data in files.items() if len(data) <= ONE_REQUEST
+        ]
+        self._call_all(small)
+        for name, data in files.items():
+            if len(data) > ONE_REQUEST:
+                with self.create(name) as out:
+                    out.write(data)
 
     @contextlib.contextmanager
     def create(self, path: str, durable: bool = False) -> Iterator[BinaryIO]:
         """A multipart upload that is completed when the block ends well and aborted when it does not."""
-        file = self.fs.open(self.key(path), "wb", block_size=16 * 2**20)
+        file = self.fs.open(f"{self.bucket}/{self.key(path)}", "wb", block_size=16 * 2**20)
         try:
             yield file
+            file.close()
         except BaseException:
             with contextlib.suppress(Exception):
                 file.discard()
             file.closed = True
             raise
-        file.close()
 
     def move(self, source: str, target: str) -> None:
-        self.fs.mv(self.key(source), self.key(target))
+        """A copy on the server; the source goes when the target is there."""
+        entry = self.stat(source)
+        if entry is None:
+            raise FileNotFoundError(self.uri(source))
+        self.copy_many([(self.uri(source), target, entry.size)])
+        self.delete([source])
 
-    def copy_many(self, pairs: list[tuple[str, str]]) -> None:
-        """Server-side copies, concurrently: (source, target)."""
-        if pairs:
-            self.fs.copy([self.key(source) for source, _ in pairs], [self.key(target) for _, target in pairs])
+    def copy_many(self, copies: Sequence[tuple[str, str, int]]) -> list[str]:
+        """Copies on the server, side by side: (URI of the source, target, bytes). The ETags of the targets."""
+        plain = [
+            ("copy_object", {"Key": self.key(target), "CopySource": _copy_source(source)})
+            for source, target, size in copies
+            if size <= ONE_REQUEST
+        ]
+        answers = iter(self._call_all(plain))
+        return [
+            (
+                next(answers)["CopyObjectResult"]["ETag"]
+                if size <= ONE_REQUEST
+                else self._copy_large(source, target, size)
+            ).strip('"')
+            for source, target, size in copies
+        ]
+
+    def _copy_large(self, source: str, target: str, size: int) -> str:
+        where = {"Key": self.key(target)}
+        where["UploadId"] = self.call("create_multipart_upload", **where)["UploadId"]
+        part_size = max(ONE_REQUEST, -(-size // 10_000))
+        try:
+            starts = range(0, size, part_size)
+            ranges = [f"bytes={start}-{min(start + part_size, size) - 1}" for start in starts]
+            answers = self._call_all(
+                [
+                    (
+                        "upload_part_copy",
+                        {**where, "PartNumber": n, "CopySource": _copy_source(source), "CopySourceRange": part},
+                    )
+                    for n, part in enumerate(ranges, 1)
+                ]
+            )
+            parts = [{"PartNumber": n, "ETag": a["CopyPartResult"]["ETag"]} for n, a in enumerate(answers, 1)]
+            return self.call("complete_multipart_upload", **where, MultipartUpload={"Parts": parts})["ETag"]
+        except BaseException:
+            with contextlib.suppress(Exception):
+                self.call("abort_multipart_upload", **where)
+            raise
 
     def delete(self, paths: Iterable[str]) -> None:
-        names = [self.key(path) for path in paths]
-        for start in range(0, len(names), 1000):
-            with contextlib.suppress(FileNotFoundError):
-                self.fs.rm(names[start : start + 1000])
+        keys = [self.key(path) for path in paths]
+        for start in range(0, len(keys), LIST_PAGE):
+            objects = [{"Key": key} for key in keys[start : start + LIST_PAGE]]
+            answer = self.call("delete_objects", Delete={"Objects": objects, "Quiet": True})
+            if left := answer.get("Errors"):
+                raise OSError(f"{self.root}: {len(left)} objects could not be deleted: {left[0]}")
 
     def delete_tree(self, folder: str) -> None:
+        """Every object below, and the parts of uploads that a killed process has begun there."""
         self.delete(self.walk(folder))
+        self.abort_uploads(self._below(folder))
 
-    @cached_property
-    def bucket_and_prefix(self) -> tuple[str, str]:
-        bucket, _, prefix = self._prefix.partition("/")
-        return bucket, prefix
+    def abort_uploads(self, prefix: str) -> None:
+        try:
+            begun = self.call("list_multipart_uploads", Prefix=prefix).get("Uploads", ())
+            for upload in begun:
+                if upload["Key"].startswith(prefix):
+                    self.call("abort_multipart_upload", Key=upload["Key"], UploadId=upload["UploadId"])
+        except (OSError, SegassetsError):
+            return  # not every user may list uploads; what is left of one is no object
 
 
-def _entry(about: dict) -> Entry | None:
-    if about.get("type") == "directory":
-        return None
-    return Entry(int(about["size"]), str(about.get("ETag", "")).strip('"'))
+def _copy_source(uri: str) -> dict[str, str]:
+    bucket, _, key = uri.removeprefix("s3://").partition("/")
+    return {"Bucket": bucket, "Key": key}
 
 
 def open_root(root: str) -> Folder | Bucket:

@@ -128,8 +128,18 @@ def decoding(annotations: list[dict]) -> list[Row]:
     def equal(a: list[int], b: list[int]) -> bool:
         return a == b and all(np.array_equal(rle.decode(s["counts"], s["size"]), coco.decode(s)) for s in segmentations)
 
+    frame = rle.Frame(SIZE)
+
+    def reused() -> list[int]:
+        return [int(frame.decode(s["counts"])[::97, ::89].sum()) for s in segmentations]
+
+    def equal_reused(a: list[int], b: list[int]) -> bool:
+        return a == b and all(np.array_equal(frame.decode(s["counts"]), coco.decode(s)) for s in segmentations)
+
+    count = len(segmentations)
     return [
-        compare("run lengths to a new frame / pycocotools", ours, theirs, equal, repeat=5, units=len(segmentations))
+        compare("run lengths to a new frame / pycocotools", ours, theirs, equal, repeat=5, units=count),
+        compare("run lengths to a reused frame / pycocotools", reused, theirs, equal_reused, repeat=20, units=count),
     ]
 
 

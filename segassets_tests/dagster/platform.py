@@ -10,7 +10,7 @@ import json
 import os
 import shutil
 import tarfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,13 +18,14 @@ import dagster as dg
 import numpy as np
 import pytest
 from dagster._core.definitions.data_version import CachingStaleStatusResolver
-from dagster._core.instance.types import DynamicPartitionsStore  # noqa: F401 - loads what the resolver needs
 from dagster._core.loader import LoadingContextForTest
 from PIL import Image
 from pycocotools import mask as coco_mask
 
 from segassets.commands.catalogue import Catalogue
 from segassets.settings import load, prepare_dagster_home
+from segassets.store.handle import Handle
+from segassets.store.store import Store
 
 SHARD, OTHER = "sa_000000", "sa_000001"
 IMAGES = 6
@@ -165,12 +166,11 @@ class Platform:
             raise_on_error=False,
         )
 
-    def stale(self, partition: str = SHARD, assets=SHARD_ASSETS) -> dict[str, tuple[str, ...]]:
+    def stale(self, partition: str = SHARD, assets=SHARD_ASSETS, graph=None) -> dict[str, tuple[str, ...]]:
         """The assets that Dagster calls stale or missing, with the reasons; nothing when all is fresh."""
         catalogue = self.catalogue()
-        resolver = CachingStaleStatusResolver(
-            catalogue.instance, catalogue.graph, LoadingContextForTest(catalogue.instance)
-        )
+        instance = catalogue.instance
+        resolver = CachingStaleStatusResolver(instance, graph or catalogue.graph, LoadingContextForTest(instance))
         found = {}
         for name in assets:
             key = dg.AssetKey(["sa1b", name])
@@ -183,15 +183,12 @@ class Platform:
                 ) or (status.value,)
         return found
 
+    def published(self, name: str, partition: str | None = SHARD) -> Handle:
+        return Store(str(self.store)).handle(f"sa1b/{name}", partition)
+
     def versions(self, partition: str = SHARD) -> dict[str, str]:
         """The data version of every published shard asset, from the store."""
-        store = self.catalogue_store()
-        return {name: store.footer(f"sa1b/{name}", partition).data_version for name in SHARD_ASSETS}
-
-    def catalogue_store(self):
-        from segassets.store.store import Store
-
-        return Store(str(self.store))
+        return {name: self.published(name, partition).data_version for name in SHARD_ASSETS}
 
 
 @pytest.fixture(scope="session")
@@ -216,13 +213,13 @@ def fresh(tmp_path, monkeypatch) -> Platform:
 
 
 @pytest.fixture
-def made(made_once, tmp_path, monkeypatch) -> Iterator[Platform]:
+def made(made_once, tmp_path, monkeypatch) -> Platform:
     """A copy of the platform where the first shard is made."""
     for name in ("raw", "store", "home"):
         shutil.copytree(getattr(made_once, name), tmp_path / name, symlinks=True)
     platform = Platform(tmp_path)
     platform.use(monkeypatch)
-    yield platform
+    return platform
 
 
 def touch(path: Path) -> None:

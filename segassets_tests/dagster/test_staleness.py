@@ -1,13 +1,103 @@
-from segassets_tests.dagster.platform import *
-def test_x(made):
-    print(made.stale())
-    print(made.run().success, made.stale())
-    touch(made.tar)
-    made.run("shard_index")
-    print('touch', made.stale())
-    made.run()
-    print('all again', made.stale())
+"""What Dagster calls stale is what has to be made again, and nothing else."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import dagster as dg
+import pytest
+
+from segassets import artifact
+from segassets_tests.dagster.platform import IMAGES, OTHER, SHARD, Platform, captions, shard, touch
+
+OF_RAW = {"shard_index", "images", "mask_table", "captions", "webdataset"}
+
+
+def test_everything_is_fresh_after_a_run(made: Platform):
+    assert made.stale() == {}
+
+
+def test_a_run_over_unchanged_input_changes_no_version_and_leaves_everything_fresh(made: Platform):
+    before = made.versions()
+    assert made.run("shard_index", "mask_table").success
+    assert made.versions() == before
+    assert made.stale() == {}
+
+
+def test_a_changed_tar_makes_what_is_read_from_it_stale_until_it_is_made_again(made: Platform):
+    before = made.versions()
     shard(made.tar, first=1, masks=2)
-    made.run("shard_index")
-    print('changed', made.stale())
-    assert 0
+    assert made.stale() == {}, "nobody has looked at the raw folder yet"
+    assert made.run("shard_index").success
+    stale = made.stale()
+    assert "shard_index" not in stale
+    assert set(stale) >= OF_RAW - {"shard_index"}
+    assert all("DATA: sa1b/raw" in stale[name] for name in OF_RAW - {"shard_index"})
+    assert stale["coco"] == ("DATA: sa1b/shard_index",)
+    assert not {"masks", "control_images"} & set(stale), "the table that they are made from is still the old one"
+    assert made.run().success
+    assert made.stale() == {}
+    changed = {name for name, version in made.versions().items() if version != before[name]}
+    assert changed >= {"shard_index", "images", "mask_table", "masks", "control_images", "coco"}
+    assert "captions" not in changed
+
+
+def test_the_other_shard_stays_fresh(made: Platform):
+    assert made.run(partition=OTHER).success
+    assert made.stale() == {}
+    shard(made.tar, first=1, masks=2)
+    assert made.run("shard_index").success
+    assert set(made.stale(OTHER)) == {"captions", "controlnet_train"}, "it has no captions, so these were never made"
+
+
+def test_the_same_content_at_a_later_time_is_fresh_as_soon_as_it_was_looked_at(made: Platform):
+    before = made.versions()
+    touch(made.tar)
+    assert made.run("shard_index", "images", "mask_table", "captions", "webdataset").success
+    assert made.versions() == before
+    assert made.stale() == {}, "what is made from them has equal inputs"
+
+
+def test_forcing_equal_content_makes_nothing_stale(made: Platform):
+    before = made.versions()
+    assert made.run("mask_table", config={"mask_table": {"force": True}}).success
+    assert made.versions() == before
+    assert made.stale() == {}
+
+
+def test_a_changed_caption_does_not_reach_pictures(made: Platform):
+    captions(made.raw / f"sa1b/captions/{SHARD}-blip2-caption.json", 1, IMAGES, "a door")
+    assert made.run("captions").success
+    stale = made.stale()
+    assert stale["controlnet_train"] == ("DATA: sa1b/captions",)
+    assert not {"masks", "control_images", "coco"} & set(stale)
+
+
+def test_a_new_code_version_makes_an_asset_stale_and_its_result_is_made_again(made: Platform, monkeypatch):
+    key = "sa1b/mask_table"
+    catalogue = made.catalogue()
+    old = catalogue.definitions.get_assets_def(dg.AssetKey(key.split("/")))
+    new = old.map_asset_specs(lambda spec: spec.replace_attributes(code_version="2"))
+    monkeypatch.setitem(artifact._registry, key, replace(artifact._registry[key], code_version="2"))
+    graph = dg.Definitions(
+        assets=[new if asset is old else asset for asset in catalogue.definitions.assets]
+    ).resolve_asset_graph()
+    assert made.stale(graph=graph) == {"mask_table": ("CODE: ",)}
+
+
+@pytest.mark.parametrize("name", ["shard_index", "mask_table", "coco"])
+def test_provenance_names_code_and_every_input(made_once: Platform, monkeypatch, name):
+    made_once.use(monkeypatch)
+    catalogue = made_once.catalogue()
+    key = dg.AssetKey(["sa1b", name])
+    records = dg.AssetRecordsFilter(asset_key=key, asset_partitions=[SHARD])
+    tags = catalogue.instance.fetch_materializations(records, limit=1).records[0].asset_materialization.tags
+    footer = made_once.published(name).footer
+    assert tags["dagster/data_version"] == footer.data_version
+    assert tags["dagster/code_version"] == footer.code_version
+    inputs = {parent.to_user_string() for parent in catalogue.graph.get(key).parent_keys}
+    for parent in inputs:
+        assert tags[f"dagster/input_event_pointer/{parent}"] not in ("NULL", "")
+        assert tags[f"dagster/input_data_version/{parent}"]
+    for parent, version in footer.inputs.items():
+        assert parent in inputs and version == made_once.published(parent.split("/")[1]).data_version

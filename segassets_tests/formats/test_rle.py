@@ -272,3 +272,13 @@ def test_no_masks_are_no_masks():
     areas, boxes = rle.stats([], (4, 4))
     assert areas.shape == (0,) and boxes.shape == (0, 4)
     assert not rle.paint_ranks([], (4, 4)).any()
+
+
+def test_a_frame_shows_each_mask_and_nothing_of_the_one_before(backend):
+    random = np.random.default_rng(5)
+    frame = rle.Frame((40, 30))
+    for share in (0.5, 0.0, 1.0, 0.1, 0.9):
+        mask = (random.random((40, 30)) < share).astype(np.uint8)
+        np.testing.assert_array_equal(frame.decode(rle.encode(mask)), mask)
+    with pytest.raises(rle.RleError):
+        frame.decode(b"0")

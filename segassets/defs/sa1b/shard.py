@@ -4,14 +4,13 @@ import dagster as dg
 
 from segassets.artifact import artifact
 from segassets.defs.sa1b import show
+from segassets.defs.sa1b.members import SHARD, members
 from segassets.defs.sa1b.partitions import SHARDS
 from segassets.formats import tar_index
 from segassets.formats.sa1b_items import INDEX_ROWS, MASK_ROWS, index_image, mask_rows
 from segassets.formats.sa1b_shard import judged
 from segassets.sources.plain_tar import plain_tar
 from segassets.work.plans import Items, copy, each
-
-SHARD = "{partition}.tar"
 
 raw = dg.AssetSpec(
     ["sa1b", "raw"],
@@ -58,14 +57,6 @@ def shard_index(raw, partition, *, decode: bool = True, allow_truncated: bool = 
         for image_id, (jpg, json) in ((number, (pair["jpg"], pair["json"])) for number, pair in images.items())
     ]
     return each(Items(items, "image"), index_image, findings=findings, path=path, decode=decode)
-
-
-def members(shard_index, raw, *kinds):
-    """The rows of a shard's index, each with references to its members: `jpg`, `json`."""
-    tar = plain_tar(raw, SHARD.format(partition=shard_index.partition))
-    for row in shard_index.records():
-        parts = {kind: tar.part(row[f"{kind}_offset"], row[f"{kind}_size"], row[f"{kind}_member"]) for kind in kinds}
-        yield {**row, **parts}
 
 
 @artifact("sa1b/images", SHARDS, into="sam-1b/{partition}", reads=SHARD, code_version="1")

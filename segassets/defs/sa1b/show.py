@@ -7,6 +7,7 @@ import numpy as np
 from PIL import Image
 
 from segassets import previews
+from segassets.defs.sa1b.members import members
 from segassets.findings import error
 from segassets.formats import rle
 from segassets.formats.sa1b_shard import duplicate_ids
@@ -49,8 +50,6 @@ def _check_pixels(image, data):
 
 def photographs(view, shard_index, raw):
     """Photographs with their masks in colour, small over large, and how many masks there are."""
-    from segassets.defs.sa1b.shard import members
-
     wanted = {row["image"]: row for row in _spread(list(members(shard_index, raw, "jpg")), SHOWN)}
     tiles, areas, per_image = [], [], []
     for table in view.rows(["image", "height", "width", "counts", "area"]):

@@ -5,8 +5,8 @@ from typing import Literal
 
 from segassets.artifact import artifact
 from segassets.defs.sa1b import show
+from segassets.defs.sa1b.members import SHARD, members
 from segassets.defs.sa1b.partitions import SHARDS
-from segassets.defs.sa1b.shard import SHARD, members
 from segassets.errors import Skip
 from segassets.formats import captions as caption_file
 from segassets.formats.sa1b_captions import (
