@@ -238,10 +238,10 @@ def open_new(path: str) -> int:
 def _in_folder(path: str, act: Callable[[], Any], needs: str | None = None) -> Any:
     """Do something that needs the folder of `path`, which another run may remove as empty at the same instant."""
     for attempt in range(PRUNED_MEANWHILE):
-        os.makedirs(os.path.dirname(path), exist_ok=True)
         try:
+            os.makedirs(os.path.dirname(path), exist_ok=True)
             return act()
-        except FileNotFoundError:
+        except (FileNotFoundError, FileExistsError):
             if attempt == PRUNED_MEANWHILE - 1 or (needs is not None and not os.path.lexists(needs)):
                 raise
 
@@ -313,7 +313,9 @@ class Bucket:
             return sync(self.fs.loop, self._gather, calls)
         except OSError as problem:
             if s3_code(problem) == "NoSuchBucket":
-                raise SegassetsError(f"there is no bucket {self.bucket} ({self.root}); make it, or correct the URL")
+                raise SegassetsError(
+                    f"there is no bucket {self.bucket} ({self.root}); make it, or correct the URL"
+                ) from None
             raise
 
     async def _gather(self, calls: Sequence[Call]) -> list[dict[str, Any]]:
@@ -376,6 +378,17 @@ class Bucket:
             if s3_code(problem) in ("InvalidRange", "416"):  # nothing lies at or behind `start`
                 return b""
             raise
+
+    def get(self, path: str) -> tuple[dict[str, Any], bytes]:
+        """A small object whole, with what the server says about it."""
+        from fsspec.asyn import sync
+
+        async def fetch() -> tuple[dict[str, Any], bytes]:
+            answer = await self.fs._call_s3("get_object", Bucket=self.bucket, Key=self.key(path))
+            async with answer["Body"] as body:
+                return answer, await body.read()
+
+        return sync(self.fs.loop, fetch)
 
     def open(self, path: str) -> BinaryIO:
         return self.fs.open(f"{self.bucket}/{self.key(path)}", "rb", block_size=8 * 2**20, cache_type="readahead")

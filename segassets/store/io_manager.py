@@ -10,6 +10,7 @@ from typing import Any
 import dagster as dg
 
 from segassets import settings
+from segassets.errors import SegassetsError
 from segassets.store.handle import Handle
 from segassets.store.store import Store
 
@@ -19,7 +20,10 @@ class StoreIOManager(dg.IOManager):
     launch dialog can redirect it."""
 
     def handle_output(self, context: dg.OutputContext, obj: Any) -> None:
-        obj.publish()
+        try:
+            obj.publish()
+        except SegassetsError as problem:  # such as a foreign file: a message for people, not a traceback
+            raise dg.Failure(str(problem), allow_retries=False) from None
 
     def load_input(self, context: dg.InputContext) -> Handle | dict[str, Handle]:
         store = Store(settings.load().store)

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import dagster as dg
 import pytest
 
-from segassets import artifact
 from segassets_tests.dagster.platform import IMAGES, OTHER, SHARD, Platform, captions, shard, touch
 
 OF_RAW = {"shard_index", "images", "mask_table", "captions", "webdataset"}
@@ -73,15 +70,13 @@ def test_a_changed_caption_does_not_reach_pictures(made: Platform):
     assert not {"masks", "control_images", "coco"} & set(stale)
 
 
-def test_a_new_code_version_makes_an_asset_stale_and_its_result_is_made_again(made: Platform, monkeypatch):
-    key = "sa1b/mask_table"
-    catalogue = made.catalogue()
-    old = catalogue.definitions.get_assets_def(dg.AssetKey(key.split("/")))
-    new = old.map_asset_specs(lambda spec: spec.replace_attributes(code_version="2"))
-    monkeypatch.setitem(artifact._registry, key, replace(artifact._registry[key], code_version="2"))
-    graph = dg.Definitions(
-        assets=[new if asset is old else asset for asset in catalogue.definitions.assets]
-    ).resolve_asset_graph()
+def test_a_new_code_version_makes_its_asset_stale_and_no_other(made: Platform):
+    definitions = made.catalogue().definitions
+
+    def bump(spec: dg.AssetSpec) -> dg.AssetSpec:
+        return spec.replace_attributes(code_version="new") if spec.key.path == ["sa1b", "mask_table"] else spec
+
+    graph = definitions.map_resolved_asset_specs(func=bump).resolve_asset_graph()
     assert made.stale(graph=graph) == {"mask_table": ("CODE: ",)}
 
 
