@@ -17,12 +17,12 @@ SECONDS = 60
 
 
 def arrivals(
-    name: str, definition: dg.DynamicPartitionsDefinition, job: dg.JobDefinition, first: dg.AssetsDefinition, about: str
+    name: str, definition: dg.DynamicPartitionsDefinition, job: dg.JobDefinition, first: str, about: str
 ) -> dg.SensorDefinition:
     """A sensor that registers the keys which the raw folder gives, and starts `job` once for each that is not made.
 
-    `first` is the asset that everything else is made from: where it is made, nothing is started. The cursor lists the
-    keys that a run was started for, so that one that fails is not started again and again. Off until switched on.
+    `first`: the key of the asset that everything else is made from; where it is made, nothing is started. The cursor
+    lists the keys that a run was started for: one that fails is not started again and again. Off until switched on.
     """
 
     @dg.sensor(name=name, job=job, minimum_interval_seconds=SECONDS, description=about)
@@ -33,7 +33,7 @@ def arrivals(
         known = set(context.instance.get_dynamic_partitions(definition.name))
         new = [key for key in found.keys if key not in known]
         started = set(json.loads(context.cursor or "[]")).intersection(found.keys)
-        made = context.instance.get_materialized_partitions(first.key)
+        made = context.instance.get_materialized_partitions(dg.AssetKey(first.split("/")))
         due = [key for key in found.keys if key not in started and key not in made]
         if not new and not due:
             return dg.SkipReason(f"nothing new among {len(found.keys)} in the raw folder")

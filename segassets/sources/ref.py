@@ -5,9 +5,11 @@ A worker gets references, never contents: they are small, they pickle, and each 
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from functools import lru_cache
 
+from segassets.errors import BeingPublished
 from segassets.store.files import Bucket, Folder, open_root
 
 
@@ -21,7 +23,8 @@ def files_at(root: str) -> Folder | Bucket:
 class Ref:
     """`length` bytes at `offset` of the file `path` below `root`; `length` None means the whole file.
 
-    `label` says what the bytes are for a person: `sa_000000.tar!sa_1.json`.
+    `label` says what the bytes are for a person: `sa_000000.tar!sa_1.json`. `digest`, the sha256 of a published file,
+    keeps a reader of one version from getting bytes of the next.
     """
 
     root: str
@@ -29,15 +32,32 @@ class Ref:
     offset: int = 0
     length: int | None = None
     member: str | None = None
+    digest: bytes | None = None
 
     def read(self, limit: int | None = None) -> bytes:
-        """The bytes, at most `limit` of them. OSError when the file is gone; EOFError when it has become shorter."""
+        """The bytes, at most `limit` of them. OSError when the file is gone; EOFError when it has become shorter.
+
+        BeingPublished when it is no longer the published file that was meant.
+        """
         length = self.length if limit is None or (self.length is not None and self.length < limit) else limit
         end = None if length is None else self.offset + length
-        data = files_at(self.root).read(self.path, self.offset, end)
+        try:
+            data = files_at(self.root).read(self.path, self.offset, end)
+        except FileNotFoundError:
+            if self.digest is None:
+                raise
+            raise self.replaced() from None
+        if self.digest is not None and limit is None and hashlib.sha256(data).digest() != self.digest:
+            raise self.replaced()
         if self.length is not None and limit is None and len(data) != self.length:
             raise EOFError(f"{self.label}: expected {self.length} bytes at {self.offset}, found {len(data)}")
         return data
+
+    def replaced(self) -> BeingPublished:
+        return BeingPublished(
+            f"{self.label} is missing or is not what was published: it is being replaced, or was changed by hand; "
+            "try again, and run segassets verify when that does not help"
+        )
 
     @property
     def label(self) -> str:

@@ -239,11 +239,12 @@ def _in_folder(path: str, act: Callable[[], Any], needs: str | None = None) -> A
     """Do something that needs the folder of `path`, which another run may remove as empty at the same instant."""
     for attempt in range(PRUNED_MEANWHILE):
         try:
-            os.makedirs(os.path.dirname(path), exist_ok=True)
             return act()
-        except (FileNotFoundError, FileExistsError):
+        except FileNotFoundError:
             if attempt == PRUNED_MEANWHILE - 1 or (needs is not None and not os.path.lexists(needs)):
                 raise
+            with contextlib.suppress(FileNotFoundError):
+                os.makedirs(os.path.dirname(path), exist_ok=True)
 
 
 def _write_all(fd: int, data: bytes) -> None:

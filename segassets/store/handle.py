@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
+import contextlib
 import io
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -78,27 +78,28 @@ class Handle:
         return dict(zip(table["path"].to_pylist(), table["digest"].to_pylist(), strict=True))
 
     def ref(self, path: str) -> Ref:
-        return Ref(self.root, path)
+        """A reference to a published file, which gives the bytes of this version or BeingPublished."""
+        return Ref(self.root, path, digest=self._digests.get(path))
 
     def read(self, path: str) -> bytes:
         """A published file's bytes; BeingPublished when they are no longer those of this manifest."""
         try:
-            data = files_at(self.root).read(path)
+            return self.ref(path).read()
         except FileNotFoundError:
-            data = None
-        expected = self._digests.get(path)
-        if data is None or (expected is not None and hashlib.sha256(data).digest() != expected):
-            raise BeingPublished(
-                f"{self.label}: {path} is missing or is not what was published: it is being replaced, "
-                f"or was changed by hand (segassets verify {self.asset})"
-            )
-        return data
+            raise self.ref(path).replaced() from None
 
-    def _open_rows(self) -> pq.ParquetFile:
+    @cached_property
+    def _rows_path(self) -> str:
         if self.footer.rows is None:
             raise NotPublished(f"{self.label} publishes no rows")
+        return self.footer.rows
+
+    @contextlib.contextmanager
+    def _open_rows(self) -> Iterator[pq.ParquetFile]:
+        """The rows file. Its name holds the data version, so another version is never read in its stead."""
         try:
-            return pq.ParquetFile(files_at(self.root).open(self.footer.rows))
+            with files_at(self.root).open(self._rows_path) as file, pq.ParquetFile(file) as rows:
+                yield rows
         except FileNotFoundError:
             raise BeingPublished(f"{self.label} was replaced while it was read; try again") from None
 
@@ -127,8 +128,10 @@ class Handle:
             return file.metadata.num_rows
 
     def __getstate__(self):
-        # What was read stays behind: workers get three strings.
-        return {"root": self.root, "asset": self.asset, "partition": self.partition}
+        # What was read stays behind, but for which rows they are: a worker must not read those of a later version.
+        return {
+            name: self.__dict__[name] for name in ("root", "asset", "partition", "_rows_path") if name in vars(self)
+        }
 
 
 def table_from(data: bytes) -> pa.Table:

@@ -167,7 +167,7 @@ class BucketLock:
         else:
             owner, etag, age = found
             if owner.get("token") == self._token:  # our first try had got through; only its answer was lost
-                self._etag = etag
+                self._etag, self._renewed = etag, time.time()
                 return
             if not is_dead(owner) and age < LEASE_SECONDS:
                 raise _held_by(self._what, owner)

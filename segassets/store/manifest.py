@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import json
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import Any, BinaryIO
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -62,9 +62,16 @@ def decode(data: bytes) -> tuple[pa.Table, Footer]:
     return file.read(), _footer(file)
 
 
-def decode_footer(data: bytes) -> Footer:
-    """Only the footer."""
-    return _footer(pq.ParquetFile(io.BytesIO(data)))
+def read_footer(file: BinaryIO) -> Footer:
+    """Only the footer: the rows of a large manifest are not read."""
+    with file, pq.ParquetFile(file) as parquet:
+        return _footer(parquet)
+
+
+def read_paths(file: BinaryIO) -> list[str]:
+    """Only the paths."""
+    with file, pq.ParquetFile(file) as parquet:
+        return parquet.read(columns=["path"])["path"].to_pylist()
 
 
 def _footer(file: pq.ParquetFile) -> Footer:

@@ -23,9 +23,10 @@ import pyarrow.parquet as pq
 from segassets.findings import Finding
 from segassets.formats import zip_stored
 from segassets.items import File, Made
+from segassets.errors import SegassetsError
 from segassets.sources.ref import Ref, files_at
-from segassets.store import manifest, names
-from segassets.store.files import check_relative
+from segassets.store import copying, manifest, names
+from segassets.store.files import Bucket, Folder, check_relative
 
 FLUSH_BYTES = 64 * 2**20
 COPY_BYTES = 16 * 2**20
@@ -39,14 +40,18 @@ class Place:
     path: str
     into: str
     rows: tuple[tuple[str, str], ...] | None = None
+    copy_mode: str = "auto"
 
     @property
     def files(self):
         return files_at(self.root)
 
     def target(self, name: str) -> str:
-        """The published path of an artifact's file."""
-        return check_relative(f"{self.into}/{name}" if self.into else name)
+        """The published path of an artifact's file; ValueError when it would leave the store or enter our own part."""
+        path = check_relative(f"{self.into}/{name}" if self.into else name)
+        if path.split("/", 1)[0] == names.HOME:
+            raise ValueError(f"{path!r} lies in the platform's own folder")
+        return path
 
     def staged(self, target: str) -> str:
         return f"{self.path}/files/{target}"
@@ -89,6 +94,13 @@ def row_schema(columns: tuple[tuple[str, str], ...]) -> pa.Schema:
     return pa.schema([(column, arrow(kind)) for column, kind in columns])
 
 
+@dataclass(frozen=True, slots=True)
+class _ServerCopy:
+    """A whole object that the server copies when the batch is committed: its ETag is known then."""
+
+    source: Ref
+
+
 class BatchWriter:
     """Takes what became of a batch's items and commits it at the end, all or nothing."""
 
@@ -96,20 +108,31 @@ class BatchWriter:
         self._place = place
         self._pack = zip_stored.Writer() if packed else None
         self._summary = Summary(number)
-        self._content = hashlib.sha256()
+        self._contents: list[tuple[str, bytes | int]] = []  # a number: the row whose digest is not known yet
         self._listed: dict[str, list] = {name: [] for name in manifest.SCHEMA.names}
+        self._copies: list[tuple[int, Ref]] = []
         self._rows: list[pa.Table] = []
         self._waiting: dict[str, bytes] = {}
         self._waiting_bytes = 0
 
     def add(self, item: str, made: Made) -> None:
-        """Everything that was made of one item."""
+        """Everything that was made of one item, or nothing: an item that raises on the way leaves no trace."""
+        targets = [self._place.target(file.path) for file in made.files]
+        table = pa.table(dict(made.rows), schema=row_schema(self._place.rows)) if made.rows is not None else None
+        stored = [self._store(target, file) for target, file in zip(targets, made.files, strict=True)]
+        for target, file, (size, digest) in zip(targets, made.files, stored, strict=True):
+            if digest is None:
+                self._pack.add(file.path, file.data)
+                self._summary.packed += 1
+                self._contents.append((target, file.content or hashlib.sha256(file.data).digest()))
+                continue
+            source = file.source or (file.data.label if isinstance(file.data, Ref) else None)
+            self._list(target, size, digest, file.content, item, source)
+        if table is not None:
+            self._summary.rows += table.num_rows
+            self._rows.append(table)
         self._summary.items += 1
         self._summary.findings += made.findings
-        for file in made.files:
-            self._add_file(item, file)
-        if made.rows is not None:
-            self._add_rows(made.rows)
 
     def add_all(self, made: Made) -> None:
         """A whole partition at once: every row is an item, or all of it is one."""
@@ -126,35 +149,48 @@ class BatchWriter:
         """Findings about no single item."""
         self._summary.findings += findings
 
-    def _add_file(self, item: str, file: File) -> None:
-        target = self._place.target(file.path)
-        source = file.source
-        if isinstance(file.data, Ref):
-            size, digest = self._write_stream(target, pieces(file.data))
-            source = source or file.data.label
-        elif self._pack is not None:
-            self._pack.add(file.path, file.data)
-            self._summary.packed += 1
-            self._content.update(target.encode() + b"\0" + (file.content or hashlib.sha256(file.data).digest()))
-            return
-        else:
-            size, digest = len(file.data), hashlib.sha256(file.data).digest()
+    def _store(self, target: str, file: File) -> tuple[int, bytes | _ServerCopy | None]:
+        """Size and digest of a file that is in the stage now, or will be; None for one that goes into the zip."""
+        if not isinstance(file.data, Ref):
+            if self._pack is not None:
+                return len(file.data), None
             self._write(target, file.data)
-        self._list(target, size, digest, file.content or digest, item, source)
+            return len(file.data), hashlib.sha256(file.data).digest()
+        source, here = file.data, self._place.files
+        there = files_at(source.root)
+        if isinstance(here, Folder) and isinstance(there, Folder):
+            return copying.bring(here, self._place.staged(target), source, self._place.copy_mode)
+        if isinstance(here, Bucket) and isinstance(there, Bucket) and source.offset == 0 and source.length is None:
+            return 0, _ServerCopy(source)
+        return self._write_stream(target, pieces(source))
 
-    def _list(self, target: str, size: int, digest: bytes, content: bytes, item: str | None, source: str | None):
-        row = (target, size, digest, "sha256", content, item, source)
-        for name, value in zip(manifest.SCHEMA.names, row, strict=True):
+    def _list(
+        self,
+        target: str,
+        size: int,
+        digest: bytes | _ServerCopy,
+        content: bytes | None,
+        item: str | None,
+        source: str | None,
+    ) -> None:
+        number = self._summary.files
+        kind = "sha256"
+        if isinstance(digest, _ServerCopy):
+            self._copies.append((number, digest.source))
+            kind, digest = "etag", b""
+        self._contents.append((target, content or digest or number))
+        for name, value in zip(
+            manifest.SCHEMA.names, (target, size, digest, kind, content or digest, item, source), strict=True
+        ):
             self._listed[name].append(value)
         self._summary.files += 1
         self._summary.bytes += size
-        self._content.update(target.encode() + b"\0" + content)
 
     def add_stream(self, name: str, stream: Iterator[bytes]) -> None:
         """One file from a stream of pieces, hashed on the way; memory stays at one piece."""
         target = self._place.target(name)
         size, digest = self._write_stream(target, stream)
-        self._list(target, size, digest, digest, None, None)
+        self._list(target, size, digest, None, None, None)
 
     def concatenate(self, name: str, parts: Iterable[bytes | Ref]) -> None:
         """One file from literal bytes and ranges of other files, in order."""
@@ -185,14 +221,35 @@ class BatchWriter:
                 out.write(piece)
         return size, digest.digest()
 
-    def _add_rows(self, columns: Mapping[str, list]) -> None:
-        table = pa.table(dict(columns), schema=row_schema(self._place.rows))
-        self._summary.rows += table.num_rows
-        self._rows.append(table)
+    def _copy_on_server(self) -> None:
+        """Copy whole objects within S3; their digest is the ETag, because nobody has read them."""
+        if not self._copies:
+            return
+        uris = [files_at(source.root).uri(source.path) for _, source in self._copies]
+        targets = [self._place.staged(self._listed["path"][number]) for number, _ in self._copies]
+        try:
+            sizes = [files_at(source.root).stat(source.path).size for _, source in self._copies]
+            etags = self._place.files.copy_many(list(zip(uris, targets, sizes, strict=True)))
+        except (AttributeError, FileNotFoundError):
+            raise SegassetsError(f"an object below {uris[0].rpartition('/')[0]} has gone; run again") from None
+        for (number, _), size, etag in zip(self._copies, sizes, etags, strict=True):
+            self._listed["bytes"][number] = size
+            self._listed["digest"][number] = etag.encode()
+            self._listed["content"][number] = self._listed["content"][number] or etag.encode()
+            self._summary.bytes += size
+
+    def _content(self) -> hashlib._Hash:
+        digest = hashlib.sha256()
+        for target, content in self._contents:
+            known = self._listed["content"][content] if isinstance(content, int) else content
+            digest.update(target.encode() + b"\0" + known)
+        return digest
 
     def commit(self) -> Summary:
         """Write the batch's lists, then the one object that makes it count."""
         self._flush()
+        self._copy_on_server()
+        content = self._content()
         files, number = self._place.files, self._summary.batch
         if self._pack is not None:
             files.write(self._place.batch(number, "zip"), self._pack.data())
@@ -202,9 +259,9 @@ class BatchWriter:
             files.write(self._place.batch(number, "files.parquet"), _parquet(table))
         if self._rows:
             table = pa.concat_tables(self._rows).combine_chunks()
-            self._content.update(_table_digest(table))
+            content.update(_table_digest(table))
             files.write(self._place.batch(number, "rows.parquet"), _parquet(table))
-        self._summary.content = self._content.hexdigest()
+        self._summary.content = content.hexdigest()
         files.write(self._place.batch(number, "json"), self._summary.dump())
         return self._summary
 
@@ -218,12 +275,17 @@ def pieces(source: Ref, size: int = COPY_BYTES) -> Iterator[bytes]:
         if entry is None:
             raise FileNotFoundError(source.label)
         length = entry.size - source.offset
+    digest = hashlib.sha256()
     for start in range(0, length, size):
         end = min(start + size, length)
         piece = files.read(source.path, source.offset + start, source.offset + end)
         if len(piece) != end - start:
             raise EOFError(f"{source.label}: expected {length} bytes, found {start + len(piece)}")
+        if source.digest is not None:
+            digest.update(piece)
         yield piece
+    if source.digest not in (None, digest.digest()):
+        raise source.replaced()
 
 
 def _parquet(table: pa.Table) -> bytes:
@@ -240,6 +302,11 @@ def _table_digest(table: pa.Table) -> bytes:
     return hashlib.sha256(sink.getvalue()).digest()
 
 
+def stage_marker(path: str) -> str:
+    """What says for which fingerprint a stage is."""
+    return f"{path}/stage.json"
+
+
 class Stage:
     """A partition's work in progress. Make one through `Store.stage`, under its lock."""
 
@@ -253,12 +320,14 @@ class Stage:
     def open(self) -> None:
         """Keep the committed batches of an interrupted run with the same fingerprint; clear away any other work."""
         files = self.place.files
-        marker = f"{self.place.path}/stage.json"
-        if files.stat(marker) is not None:
+        marker = stage_marker(self.place.path)
+        try:
             if json.loads(files.read(marker)).get("fingerprint") == self.fingerprint:
                 self._load_batches()
                 return
-            self.discard()
+        except (FileNotFoundError, ValueError):
+            pass
+        self.discard()
         files.write(marker, json.dumps({"fingerprint": self.fingerprint}).encode())
 
     def _load_batches(self) -> None:
@@ -275,6 +344,8 @@ class Stage:
         return [self.summaries[number] for number in sorted(self.summaries)]
 
     def discard(self) -> None:
+        """Remove it all, the marker first: what a kill leaves of it must not be taken for work to go on with."""
+        self.place.files.delete([stage_marker(self.place.path)])
         self.place.files.delete_tree(self.place.path)
         self.summaries.clear()
 

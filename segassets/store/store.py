@@ -17,12 +17,17 @@ from dataclasses import asdict
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from segassets.errors import SegassetsError
-from segassets.findings import Finding, tally
+from segassets.errors import ForeignFile, SegassetsError
+from segassets.findings import Finding, error, tally
 from segassets.sources.ref import files_at
 from segassets.store import handle, locks, manifest, names, publish
 from segassets.store.files import Folder
-from segassets.store.stage import Place, Stage
+from segassets.store.stage import Place, Stage, stage_marker
+
+TOLD = 100  # foreign files that are listed one by one
+
+#: The locks that this process holds, by root and path: what publishes asks whether its lock still holds.
+_held: dict[tuple[str, str], locks.FolderLock | locks.BucketLock] = {}
 
 FINDINGS_SCHEMA = pa.schema(
     [(name, pa.string()) for name in ("severity", "code", "message", "path", "member", "image")]
@@ -47,7 +52,7 @@ class Store:
     def footer(self, asset: str, partition: str | None) -> manifest.Footer | None:
         """Who made what is published now; None when nothing is."""
         try:
-            return manifest.decode_footer(self.files.read(names.manifest(asset, partition)))
+            return manifest.read_footer(self.files.open(names.manifest(asset, partition)))
         except FileNotFoundError:
             return None
 
@@ -66,13 +71,16 @@ class Store:
     def locked(self, asset: str, partition: str | None) -> Iterator[locks.FolderLock | locks.BucketLock]:
         """Hold a partition's lock; what a killed run had announced is finished first. Busy when another run has it."""
         what = f"{asset} {partition}" if partition else asset
-        lock = locks.make(self.files, names.lock(asset, partition), what)
+        path = names.lock(asset, partition)
+        lock = locks.make(self.files, path, what)
         lock.acquire()
+        _held[self.root, path] = lock
         try:
             if self.files.stat(names.publishing(asset, partition)) is not None:
-                publish.carry_out(self.files, asset, partition)
+                publish.carry_out(self.files, asset, partition, lock.confirm)
             yield lock
         finally:
+            del _held[self.root, path]
             lock.release()
 
     def stage(
@@ -82,12 +90,24 @@ class Store:
         into: str,
         fingerprint: str,
         rows: tuple[tuple[str, str], ...] | None = None,
+        copy_mode: str = "auto",
     ) -> Stage:
         """The stage of a partition, with the committed batches of an interrupted run. Call it under the lock."""
-        place = Place(self.root, names.stage(asset, partition), into, rows)
+        place = Place(self.root, names.stage(asset, partition), into, rows, copy_mode)
         stage = Stage(place, asset, partition, fingerprint)
         stage.open()
         return stage
+
+    def unfinished(self, asset: str, partition: str | None) -> bool:
+        """Whether a run is making the partition, or one that was killed has left its work."""
+        marks = (names.publishing(asset, partition), stage_marker(names.stage(asset, partition)))
+        return any(self.files.stat(mark) is not None for mark in marks)
+
+    def clear(self, asset: str, partition: str | None) -> None:
+        """Remove the stage that a killed run has left, when nobody needs it any more. Call it under the lock."""
+        path = names.stage(asset, partition)
+        if self.files.stat(stage_marker(path)) is not None:
+            Stage(Place(self.root, path, ""), asset, partition, "").discard()
 
     def publish(self, stage: Stage, footer: manifest.Footer, findings: list[Finding]) -> None:
         """Put a finished stage into place. ForeignFile, or the old state, when that cannot be done."""
@@ -98,22 +118,34 @@ class Store:
             footer.rows = row["path"]
             files = pa.concat_tables([files, pa.Table.from_pylist([row], schema=manifest.SCHEMA)])
         paths = files["path"].to_pylist()
-        _check_unique(paths, asset, partition)
+        what = f"{asset} {partition or ''}".strip()
+        _check_unique(paths, what)
         old = set(self._old_paths(asset, partition))
-        publish.check_foreign(self.files, paths, old, f"{asset} {partition or ''}".strip())
+        if taken := publish.foreign(self.files, paths, old):
+            self.save_findings(asset, partition, [*findings, *_foreign_findings(taken)])
+            raise ForeignFile(
+                f"{what}: foreign_file: {len(taken)} of the target paths are taken by files that this asset did not "
+                f"write ({', '.join(taken[:3])}{', ...' if len(taken) > 3 else ''}); nothing was published: move them "
+                "away or choose another store, then run again"
+            )
         footer.created = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
         footer.findings = tally(findings)
-        self.files.write(f"{stage.place.path}/manifest.parquet", manifest.encode(files, footer))
+        with self.files.create(publish.staged_manifest(stage.place.path), durable=True) as out:
+            out.write(manifest.encode(files, footer))
+        removed = sorted(old.difference(paths))
+        del files, paths, old  # millions of paths: `carry_out` reads what it needs
+        lock = _held.get((self.root, names.lock(asset, partition)))
+        confirm = lock.confirm if lock else lambda: None
+        confirm()
         self.save_findings(asset, partition, findings)
-        publish.announce(self.files, asset, partition, stage.place.path, sorted(old.difference(paths)))
-        publish.carry_out(self.files, asset, partition)
+        publish.announce(self.files, asset, partition, stage.place.path, removed)
+        publish.carry_out(self.files, asset, partition, confirm)
 
     def _old_paths(self, asset: str, partition: str | None) -> list[str]:
         try:
-            data = self.files.read(names.manifest(asset, partition))
+            return manifest.read_paths(self.files.open(names.manifest(asset, partition)))
         except FileNotFoundError:
             return []
-        return manifest.decode(data)[0]["path"].to_pylist()
 
     def save_findings(self, asset: str, partition: str | None, findings: Iterable[Finding]) -> None:
         """Replace the findings of a partition: they are kept also when it failed."""
@@ -140,7 +172,7 @@ class Store:
         needs = f"about {files:,} files, {size / 1e9:.2f} GB"
         if not isinstance(self.files, Folder):
             return f"{needs}, as objects in {self.root}"
-        self.files.write(f"{names.HOME}/README", _README)
+        self.files.write_many({f"{names.HOME}/README": _README})
         free = shutil.disk_usage(self.root).free
         inodes = _free_inodes(self.root)
         if size > free or (inodes is not None and files > inodes):
@@ -155,13 +187,27 @@ _README = b"segassets keeps its manifests, findings and work in progress here; l
 
 
 def _free_inodes(root: str) -> int | None:
-
     found = os.statvfs(root)
     return found.f_favail if found.f_files else None
 
 
-def _check_unique(paths: list[str], asset: str, partition: str | None) -> None:
-    if len(set(paths)) != len(paths):
+def _foreign_findings(taken: list[str]) -> list[Finding]:
+    told = "a file that this asset did not write lies at a target path; move it away, it is never overwritten"
+    findings = [error("foreign_file", told, path=path) for path in taken[:TOLD]]
+    if len(taken) > TOLD:
+        findings.append(error("foreign_file", f"{len(taken) - TOLD:,} more of these are not listed"))
+    return findings
+
+
+def _check_unique(paths: list[str], what: str) -> None:
+    """Two items must not make the same file, nor one a file where another one has a folder."""
+    known = set(paths)
+    if len(known) != len(paths):
         seen: set[str] = set()
         twice = next(path for path in paths if path in seen or seen.add(path))
-        raise SegassetsError(f"{asset} {partition or ''}: two items make the same file {twice}")
+        raise SegassetsError(f"{what}: two items make the same file {twice}")
+    for folder in publish.by_folder(paths):
+        while folder:
+            if folder in known:
+                raise SegassetsError(f"{what}: {folder} would be a file and a folder")
+            folder = folder.rpartition("/")[0]

@@ -52,7 +52,9 @@ def test_every_asset_of_a_shard_has_one_materialization_and_passed_checks(made: 
         assert recorded(made, name, SHARD, "output") == "SUCCEEDED"
 
 
-def test_metadata_are_numbers_where_it_is_and_what_it_shows(made: Platform):
+def test_metadata_say_how_much_and_where(made_once: Platform, monkeypatch):
+    made = made_once
+    made.use(monkeypatch)
     about = metadata(made, "masks")
     assert about["files"] == about["items"] * 3 == IMAGES * 3
     assert about["rejected"] == about["errors"] == 0
@@ -90,9 +92,8 @@ def test_partitions_are_registered_and_a_partition_with_nothing_to_be_made_from_
     assert made == set(SHARD_ASSETS) - {"captions", "controlnet_train"}
     passed = [e for e in result.get_asset_check_evaluations() if e.asset_key.path[-1] == "captions"]
     assert [e.partition for e in passed] == [OTHER]
-    rows = passed[0].metadata["findings"].value.records if hasattr(passed[0].metadata["findings"], "value") else None
-    rows = rows or passed[0].metadata["findings"].records
-    assert "no captions/sa_000001-blip2-caption.json" in rows[0].data["message"]
+    (row,) = passed[0].metadata["findings"].records
+    assert row.data["severity"] == "info" and "no captions/sa_000001-blip2-caption.json" in row.data["message"]
 
 
 def test_a_rejected_shard_fails_with_its_findings_in_the_check_and_publishes_nothing(made: Platform):
@@ -106,9 +107,9 @@ def test_a_rejected_shard_fails_with_its_findings_in_the_check_and_publishes_not
     assert "sa_000000.tar" in text and "sa_1.json" in text and "Traceback" not in text
     found = result.get_asset_check_evaluations()[0]
     assert found.severity is dg.AssetCheckSeverity.ERROR and found.metadata["errors"].value == 2
-    rows = found.metadata["findings"].value if not hasattr(found.metadata["findings"], "records") else None
-    rows = (rows or found.metadata["findings"]).records
-    assert {row.data["code"] for row in rows} == {"bad_json"} or all(row.data["severity"] for row in rows)
+    rows = [row.data for row in found.metadata["findings"].records]
+    assert [row["severity"] for row in rows] == ["error", "error"]
+    assert [row["item"] for row in rows] == [f"sa_000000.tar, ./sa_{number}.json" for number in (1, 2)]
     assert made.versions() == before, "what was published before stays as it was"
     assert recorded(made, "shard_index", SHARD) == "FAILED"
 
@@ -155,18 +156,24 @@ def test_an_unregistered_partition_is_refused_by_dagster(made: Platform):
         made.run("shard_index", partition="sa_000007")
 
 
-@pytest.mark.parametrize(
-    "config", [{"root": "/tmp/elsewhere"}, {"config": {"root": "/tmp/elsewhere"}}, {"config": {"store": "/tmp/x"}}]
-)
-def test_no_launch_can_send_files_elsewhere(made: Platform, config):
+def test_no_launch_can_send_files_elsewhere(made: Platform, tmp_path):
+    """Dagster takes any configuration for a resource that has none, and ignores it."""
+    elsewhere = tmp_path / "elsewhere"
     catalogue = made.catalogue()
+    result = catalogue.job.execute_in_process(
+        asset_selection=[dg.AssetKey(["sa1b", "masks"])],
+        partition_key=SHARD,
+        instance=catalogue.instance,
+        run_config={
+            "resources": {"store": {"config": {"root": str(elsewhere), "store": str(elsewhere)}}},
+            "ops": {"sa1b__masks": {"config": {"force": True}}},
+        },
+    )
+    assert result.success and not elsewhere.exists()
+    assert metadata(made, "masks")["dagster/uri"] == str(made.store / "sam-1b")
+    assert metadata(made, "masks")["unchanged"] is False
     with pytest.raises(dg.DagsterInvalidConfigError):
-        catalogue.job.execute_in_process(
-            asset_selection=[dg.AssetKey(["sa1b", "masks"])],
-            partition_key=SHARD,
-            instance=catalogue.instance,
-            run_config={"resources": {"store": config}},
-        )
+        made.run("masks", config={"masks": {"root": str(elsewhere)}})
 
 
 def test_no_asset_has_an_option_that_is_a_place(made: Platform):
