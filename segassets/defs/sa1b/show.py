@@ -4,6 +4,7 @@ import io
 from itertools import islice
 
 import numpy as np
+import pyarrow.compute as pc
 from PIL import Image
 
 from segassets import previews
@@ -13,6 +14,7 @@ from segassets.formats import rle
 from segassets.formats.sa1b_shard import duplicate_ids
 
 SHOWN = 8
+PAINTED = 480
 SAMPLE = 16
 
 
@@ -54,13 +56,11 @@ def photographs(view, shard_index, raw):
     tiles, areas, per_image = [], [], []
     for table in view.rows(["image", "height", "width", "counts", "area"]):
         areas.append(table["area"].to_numpy())
-        counts = table["image"].value_counts()
-        per_image += [entry["counts"] for entry in counts.to_pylist()]
-        for image in dict.fromkeys(name for name in table["image"].to_pylist() if name in wanted):
-            rows = table.filter(np.array(table["image"]) == image).to_pylist()
-            ids = rle.paint_ranks([row["counts"] for row in rows], (rows[0]["height"], rows[0]["width"]))
-            photograph = np.asarray(Image.open(io.BytesIO(wanted[image]["jpg"].read())).convert("RGB"))
-            tiles.append(previews.overlay(photograph, ids))
+        counts = table["image"].value_counts().to_pylist()
+        per_image += [entry["counts"] for entry in counts]
+        for image in (entry["values"] for entry in counts if entry["values"] in wanted):
+            rows = table.filter(pc.equal(table["image"], image)).to_pylist()
+            tiles.append(_painted(wanted[image]["jpg"].read(), rows))
     area = np.concatenate(areas) if areas else np.zeros(1, np.int64)
     return {
         "preview": previews.contact_sheet(tiles),
@@ -69,6 +69,15 @@ def photographs(view, shard_index, raw):
         "median area": int(np.median(area)),
         "areas": previews.histogram(area, [0, 100, 300, 1000, 3000, 10_000, 30_000, 100_000, 10**9]),
     }
+
+
+def _painted(jpg, rows):
+    """A photograph with its masks in colour, at the size of a preview."""
+    ids = rle.paint_ranks([row["counts"] for row in rows], (rows[0]["height"], rows[0]["width"]))
+    step = max(1, ids.shape[1] // PAINTED)
+    ids = ids[::step, ::step]
+    photograph = Image.open(io.BytesIO(jpg)).convert("RGB").resize(ids.shape[::-1])
+    return previews.overlay(np.asarray(photograph), ids)
 
 
 def masks(view, mask_table):
