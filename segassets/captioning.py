@@ -210,6 +210,12 @@ def _is_out_of_memory(problem: Exception) -> bool:
 CAPTIONERS = {"constant": ConstantCaptioner, "blip2": Blip2Captioner}
 
 
+def require(name: str) -> None:
+    """MissingExtra when the libraries of a captioner are not installed; loads no weights."""
+    if name == "blip2":
+        _libraries()
+
+
 def make(name: str, **options: Any) -> Captioner:
     """A captioner by name (`constant`, `blip2`) with its options. ValueError for what there is not."""
     if name not in CAPTIONERS:

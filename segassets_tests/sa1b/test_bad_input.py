@@ -7,34 +7,15 @@ import numpy as np
 import pytest
 
 from segassets.errors import PartitionRejected
-from segassets.settings import Settings
-from segassets.work.make import Job, prepare
+from segassets_tests.sa1b.conftest import SHARD, Bench
 from segassets_tests.sa1b.shards import changed, document, picture, sound, tar
 
-SHARD = "sa_000000"
 
-
-@pytest.fixture(scope="module")
-def index():
-    from segassets.artifact import registry
-    from segassets.definitions import defs
-
-    defs()
-    return registry()
-
-
-def run(tmp_path, index, data, asset="sa1b/shard_index", **options):
-    """Make the index (and the mask table) of a shard; the findings, and what was published."""
-    raw = tmp_path / "raw/sa1b"
-    raw.mkdir(parents=True, exist_ok=True)
-    (raw / f"{SHARD}.tar").write_bytes(data)
-    settings = Settings(raw=str(tmp_path / "raw"), store=str(tmp_path / "store"), workers=1)
-    artifact = index[asset]
-    job = Job(artifact, SHARD, settings, options=artifact.parse_options(options), max_rejected=0.5)
-    with job.store.locked(asset, SHARD):
-        outcome = prepare(job)
-        outcome.publish()
-    return outcome.findings, job.store.handle(asset, SHARD)
+def run(bench, data, asset="shard_index", **options):
+    """Make the index (or another asset) of a shard; the findings, and what was published."""
+    bench.put(f"{SHARD}.tar", data)
+    outcome = bench.make(asset, max_rejected=0.5, **options)
+    return outcome.findings, bench.handle(asset)
 
 
 def told(findings):
@@ -99,62 +80,62 @@ WARNINGS = {
 
 
 @pytest.mark.parametrize("name", ERRORS)
-def test_an_error_leaves_its_image_out_and_no_other(tmp_path, index, name):
+def test_an_error_leaves_its_image_out_and_no_other(bench, name):
     change, wanted = ERRORS[name]
-    findings, handle = run(tmp_path, index, tar(change(sound())))
+    findings, handle = run(bench, tar(change(sound())))
     assert told(findings) == {wanted}
     assert all(finding.path == f"{SHARD}.tar" and finding.message for finding in findings)
     assert [row["image"] for row in handle.records()] == ["sa_1", "sa_3", "sa_4", "sa_5"]
 
 
 @pytest.mark.parametrize("name", WARNINGS)
-def test_a_warning_keeps_its_image(tmp_path, index, name):
+def test_a_warning_keeps_its_image(bench, name):
     change, wanted = WARNINGS[name]
-    findings, handle = run(tmp_path, index, tar(change(sound())))
+    findings, handle = run(bench, tar(change(sound())))
     assert wanted in told(findings)
     assert {finding.severity for finding in findings} == {"warning"}
     left_out = {"sa_2"} if name == "no_annotations" else set()
     assert {row["image"] for row in handle.records()} == {f"sa_{n}" for n in range(1, 6)} - left_out
 
 
-def test_an_empty_mask_is_kept_and_reported(tmp_path, index):
+def test_an_empty_mask_is_kept_and_reported(bench):
     from segassets_tests.sa1b.shards import annotation
 
     def change(content):
         content["annotations"][1] = annotation(np.zeros((48, 64), bool), 77)
 
-    findings, _ = run(tmp_path, index, tar(changed(sound(), 2, change)))
+    findings, _ = run(bench, tar(changed(sound(), 2, change)))
     assert told(findings) == {("warning", "empty_mask", "sa_2", 1)}
 
 
-def test_only_the_first_bad_annotation_of_an_image_is_reported(tmp_path, index):
+def test_only_the_first_bad_annotation_of_an_image_is_reported(bench):
     def change(content):
         content["annotations"][1]["segmentation"]["counts"] = "0"
         content["annotations"][2]["segmentation"]["counts"] = "0"
 
-    findings, _ = run(tmp_path, index, tar(changed(sound(), 2, change)))
+    findings, _ = run(bench, tar(changed(sound(), 2, change)))
     assert told(findings) == {("error", "rle_invalid", "sa_2", 1)}
 
 
-def test_of_a_member_that_comes_twice_the_last_is_used(tmp_path, index):
+def test_of_a_member_that_comes_twice_the_last_is_used(bench):
     members = sound()
     again = [("sa_2.json", json.dumps(document(2, masks=1)).encode())]
-    findings, handle = run(tmp_path, index, tar([*members.items(), *again]))
+    findings, handle = run(bench, tar([*members.items(), *again]))
     assert told(findings) == {("warning", "duplicate_member", "sa_2", None)}
     assert {row["image"]: row["masks"] for row in handle.records()}["sa_2"] == 1
 
 
 @pytest.mark.parametrize("name", ["../sa_9.jpg", "/sa_9.jpg", "a\\sa_9.jpg"])
-def test_an_unsafe_member_is_refused_by_name(tmp_path, index, name):
-    findings, handle = run(tmp_path, index, tar(put(name, b"x")(sound())))
+def test_an_unsafe_member_is_refused_by_name(bench, name):
+    findings, handle = run(bench, tar(put(name, b"x")(sound())))
     assert [(finding.severity, finding.code) for finding in findings] == [("error", "unsafe_member")]
     assert handle.row_count() == 5
 
 
-def test_ids_that_two_images_share_are_reported_once(tmp_path, index):
+def test_ids_that_two_images_share_are_reported_once(bench):
     change = edit(2, (*first, "id"), 1001)
-    run(tmp_path, index, tar(change(sound())))
-    findings, _ = run(tmp_path, index, tar(change(sound())), asset="sa1b/mask_table")
+    run(bench, tar(change(sound())))
+    findings, _ = run(bench, tar(change(sound())), asset="mask_table")
     assert told(findings) == {("warning", "duplicate_annotation_id", "sa_2", None)}
     assert findings[0].annotation_id == 1001 and "sa_1" in findings[0].message
 
@@ -172,28 +153,28 @@ SHARD_ERRORS = {
 
 
 @pytest.mark.parametrize("name", SHARD_ERRORS)
-def test_a_shard_that_is_broken_as_a_whole_fails_whatever_is_allowed(tmp_path, index, name):
+def test_a_shard_that_is_broken_as_a_whole_fails_whatever_is_allowed(bench, name):
     with pytest.raises(PartitionRejected) as rejected:
-        run(tmp_path, index, SHARD_ERRORS[name]())
+        run(bench, SHARD_ERRORS[name]())
     codes = {finding.code for finding in rejected.value.findings if finding.severity == "error"}
     assert codes & {"tar_truncated", "tar_empty", "tar_unreadable"}
     assert f"{SHARD}.tar" in str(rejected.value)
-    assert not (tmp_path / "store/.segassets/manifests").exists()
+    assert not (bench.folder / "store/.segassets/manifests").exists()
 
 
-def test_what_is_complete_before_a_cut_can_be_asked_for(tmp_path, index):
+def test_what_is_complete_before_a_cut_can_be_asked_for(bench):
     whole = tar(sound())
-    findings, handle = run(tmp_path, index, whole[: len(whole) * 3 // 5], allow_truncated=True)
+    findings, handle = run(bench, whole[: len(whole) * 3 // 5], allow_truncated=True)
     assert ("warning", "tar_truncated", None, None) in told(findings)
     assert 1 <= handle.row_count() < 5
 
 
 @pytest.mark.parametrize("prefix", ["", "./"])
-def test_gzip_order_and_prefix_make_no_difference(tmp_path, index, prefix):
+def test_gzip_order_and_prefix_make_no_difference(tmp_path, declared, prefix):
     members = [(f"{prefix}{name}", data) for name, data in reversed(sound().items())]
-    plain, _ = run(tmp_path / "a", index, tar(sound()))
-    findings, handle = run(tmp_path / "b", index, gzip.compress(tar(members)))
+    plain, _ = run(Bench(tmp_path / "a"), tar(sound()))
+    findings, handle = run(Bench(tmp_path / "b"), gzip.compress(tar(members)))
     assert findings == plain == []
     assert [row["image"] for row in handle.records()] == [f"sa_{n}" for n in range(1, 6)]
-    _, table = run(tmp_path / "b", index, gzip.compress(tar(members)), asset="sa1b/mask_table")
+    _, table = run(Bench(tmp_path / "b"), gzip.compress(tar(members)), asset="mask_table")
     assert table.row_count() == 15

@@ -3,11 +3,12 @@
 from dataclasses import replace
 from typing import Literal
 
+from segassets import captioning
 from segassets.artifact import artifact
 from segassets.defs.sa1b import show
 from segassets.defs.sa1b.members import SHARD, members
 from segassets.defs.sa1b.partitions import SHARDS
-from segassets.errors import Skip
+from segassets.errors import SegassetsError, Skip
 from segassets.formats import captions as caption_file
 from segassets.formats.sa1b_captions import (
     CAPTION_ROWS,
@@ -30,6 +31,14 @@ def read_captions(raw, partition, shard_index):
     known = {row["image_id"] for row in shard_index.records(["image_id"])}
     found, findings = caption_file.parse(raw.read(path), known)
     return found, [replace(finding, path=path) for finding in findings]
+
+
+def _require(captioner):
+    """A clear failure before any picture is opened, when the captioner's libraries are not installed."""
+    try:
+        captioning.require(captioner)
+    except captioning.MissingExtra as missing:
+        raise SegassetsError(f"sa1b/captions: {missing}") from None
 
 
 def _chunks(values, size):
@@ -75,6 +84,7 @@ def captions(
             for number, chunk in enumerate(_chunks(sorted(found.items()), 1000))
         ]
         return each(Items(items, "number"), given_captions, findings=findings, folds=folds)
+    _require(captioner)
     settings = {"text": constant} if captioner == "constant" else {"device": device, "batch_size": batch_size}
     if settings.get("device") == "auto":
         settings["device"] = None
