@@ -8,8 +8,11 @@ from dataclasses import replace
 import numpy as np
 
 from segassets.findings import BadItem, Finding, error, warning
-from segassets.formats.tar_index import capped
+from segassets.formats.sa1b import MAX_JSON_BYTES
+from segassets.formats.tar_index import TarMember, capped
 
+#: A real picture has about 0.6 MB, a real JSON 0.06: what is hundreds of times larger is not read into memory.
+LIMITS = (("jpg", "jpg_unreadable", 256 << 20), ("json", "json_corrupt", MAX_JSON_BYTES))
 SHARD_ERRORS = ("tar_unreadable", "tar_empty")
 TOLD_DUPLICATES = 20
 
@@ -40,6 +43,28 @@ def _allowed(finding: Finding) -> Finding:
     if finding.code != "tar_truncated":
         return finding
     return replace(finding, severity="warning", message=f"{finding.message}; allowed: what is complete is used")
+
+
+def without_oversized(
+    images: dict[int, dict[str, TarMember]],
+) -> tuple[dict[int, dict[str, TarMember]], list[Finding]]:
+    """The images whose members have a size that may be read into memory, and errors for the others."""
+    kept, findings = {}, []
+    for number, pair in images.items():
+        problems = [
+            error(
+                code,
+                f"the member has {pair[kind].size:,} bytes, expected at most {limit:,}; it is not read",
+                image=f"sa_{number}",
+                member=pair[kind].name,
+            )
+            for kind, code, limit in LIMITS
+            if pair[kind].size > limit
+        ]
+        findings += problems[:1]
+        if not problems:
+            kept[number] = pair
+    return kept, findings
 
 
 def duplicate_ids(columns: Iterable[tuple[Sequence[str], np.ndarray]]) -> list[Finding]:

@@ -59,6 +59,7 @@ ERRORS = {
         edit(2, (*first, "segmentation", "size"), [64, 48]),
         ("error", "rle_size_mismatch", "sa_2", 1),
     ),
+    "json_corrupt by its size": (put("sa_2.json", b" " * (17 << 20)), ("error", "json_corrupt", "sa_2", None)),
     "runs that do not add up": (edit(2, (*first, "segmentation", "counts"), "0"), ("error", "rle_invalid", "sa_2", 1)),
     "a bad character": (edit(2, (*first, "segmentation", "counts"), "a b"), ("error", "rle_invalid", "sa_2", 1)),
     "an endless number": (

@@ -8,7 +8,7 @@ from segassets.defs.sa1b.members import SHARD, members
 from segassets.defs.sa1b.partitions import SHARDS
 from segassets.formats import tar_index
 from segassets.formats.sa1b_items import INDEX_ROWS, MASK_ROWS, index_image, mask_rows
-from segassets.formats.sa1b_shard import judged
+from segassets.formats.sa1b_shard import judged, without_oversized
 from segassets.sources.plain_tar import plain_tar
 from segassets.work.plans import Items, copy, each
 
@@ -38,7 +38,8 @@ def shard_index(raw, partition, *, decode: bool = True, allow_truncated: bool = 
     with tar.open() as stream:
         scan = tar_index.scan(stream)
     images, findings = tar_index.classify(scan.members)
-    findings = judged([*scan.problems, *findings], len(images), allow_truncated, path)
+    images, oversized = without_oversized(images)
+    findings = judged([*scan.problems, *findings, *oversized], len(images), allow_truncated, path)
     items = [
         {
             "image": f"sa_{image_id}",
