@@ -7,6 +7,7 @@ mappings stay Dagster's own objects. What it hides: IO keys, events, checks, met
 import contextvars
 import inspect
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, get_args, get_origin
 
 import dagster as dg
@@ -14,7 +15,7 @@ import dagster as dg
 from segassets import declaration
 from segassets.declaration import Artifact, Option
 from segassets.errors import PartitionRejected, SegassetsError, Skip
-from segassets.findings import info, tally
+from segassets.findings import Finding, info, tally
 from segassets.work.make import Job, Outcome, prepare
 
 FINDINGS = "findings"
@@ -65,7 +66,7 @@ def artifact(
     check: Callable | None = None,
     show: Callable | None = None,
     inputs: Mapping[str, str] | None = None,
-    whole_inputs: Sequence[str] = (),
+    whole_inputs: Sequence[str] | Mapping[str, Callable[[str], Sequence[str]]] = (),
     backfill: dg.BackfillPolicy | None = None,
 ) -> Callable[[Callable], dg.AssetsDefinition]:
     """Make an asset of a function that returns a plan.
@@ -78,7 +79,8 @@ def artifact(
     `rows`: column names and Arrow types, when the artifact has a table beside or instead of files.
     `check(view, random)`: findings about what was made; an error rejects it. `show(view, **inputs)`: metadata.
     `inputs`: keys of upstream assets that are not called like a parameter in the same dataset.
-    `whole_inputs`: parameters that take all partitions of an asset with other partitions.
+    `whole_inputs`: parameters that take an asset with other partitions: all of them, by key; or, given as a mapping, those
+    that a function of the own key names.
     `backfill`: one run a partition unless said otherwise; a single run only for assets that nothing is made from.
     """
     prefix = key.rsplit("/", 1)[0]
@@ -106,7 +108,7 @@ def artifact(
             check=check,
             show=show,
             dimensions=_dimensions(partitions),
-            whole_inputs=frozenset(whole_inputs),
+            whole_inputs=whole_inputs if isinstance(whole_inputs, Mapping) else dict.fromkeys(whole_inputs),
         )
         _registry[key] = declared
         _definitions[key] = _asset(declared, partitions, inspect.getdoc(function) or "", backfill)
@@ -185,12 +187,14 @@ def _execute(context: dg.AssetExecutionContext, declared: Artifact, handles: Map
     from segassets import ledger, runs
 
     runs.tag_run(context.instance, context.run_id)
+    # The backfill daemon launches a single partition, too, as a range: of one.
+    partitioned = context.has_partition_key or context.has_partition_key_range
+    partitions = context.partition_keys if partitioned else [None]
     try:
-        if context.has_partition_key or not context.has_partition_key_range:
-            partition = context.partition_key if context.has_partition_key else None
-            yield from _one(context, declared, _job(context, declared, partition, handles))
+        if len(partitions) == 1:
+            yield from _one(context, declared, _job(context, declared, partitions[0], handles))
         else:
-            jobs = [_job(context, declared, partition, {}) for partition in context.partition_keys]
+            jobs = [_job(context, declared, partition, {}) for partition in partitions]
             yield from ledger.each_partition(context, jobs)
     except SegassetsError as problem:
         raise dg.Failure(str(problem), allow_retries=False) from None
@@ -222,46 +226,86 @@ def _one(context: dg.AssetExecutionContext, declared: Artifact, job: Job) -> Ite
         with job.store.locked(declared.key, job.partition) as lock:
             job.workers_lock = lock.workers_path
             outcome = prepare(job)
-            yield _output(outcome)
-        yield from _passed(outcome)
+            yield _output(Staged(outcome, lock))
+        yield from passed(context, outcome)
     except Skip as nothing:
-        context.log.info(f"{job.label}: skipped: {nothing}")
-        note_skip(declared.key, job.partition, str(nothing))
-        # No output, so that what is made from it is skipped; but Dagster insists on the results of checks.
-        for spec in context.assets_def.check_specs:
-            yield check_result(declared, spec.name, True, [info("skipped", str(nothing))])
+        yield from skip(context, job, nothing)
     except PartitionRejected as rejected:
         # Yielded before the failure: one that is raised inside the IO manager would lose the check result.
-        yield check_result(declared, FINDINGS, False, rejected.findings)
+        yield check_result(context, job, FINDINGS, False, rejected.findings)
         raise
+    yield from checks_done(context)
 
 
-def _output(outcome: Outcome) -> dg.Output:
+@dataclass(frozen=True)
+class Staged:
+    """What the IO manager gets: a finished stage, and the lock under which it is published."""
+
+    outcome: Outcome
+    lock: Any
+
+    def publish(self) -> None:
+        try:
+            self.outcome.publish()
+        except BaseException:
+            # Dagster does not go back into the step, which would free it: it would be held until that is collected.
+            self.lock.release()
+            raise
+
+
+def _output(staged: Staged) -> dg.Output:
     from segassets import previews
 
     return dg.Output(
-        outcome,
-        data_version=dg.DataVersion(outcome.footer.data_version),
-        metadata=previews.metadata(outcome),
+        staged,
+        data_version=dg.DataVersion(staged.outcome.footer.data_version),
+        metadata=previews.metadata(staged.outcome),
     )
 
 
-def _passed(outcome: Outcome) -> Iterator[dg.AssetCheckResult]:
-    declared = outcome.job.artifact
-    yield check_result(declared, FINDINGS, True, outcome.findings)
-    if declared.check is not None:
-        yield check_result(declared, OUTPUT, True, outcome.checked)
+def passed(context: dg.AssetExecutionContext, outcome: Outcome) -> Iterator[Any]:
+    """The results of the checks of a partition that was published."""
+    yield check_result(context, outcome.job, FINDINGS, True, outcome.findings)
+    if outcome.job.artifact.check is not None:
+        yield check_result(context, outcome.job, OUTPUT, True, outcome.checked)
 
 
-def check_result(declared: Artifact, name: str, passed: bool, findings: Sequence) -> dg.AssetCheckResult:
+def skip(context: dg.AssetExecutionContext, job: Job, nothing: Skip) -> Iterator[Any]:
+    """A partition that there is nothing to be made from: no output, so that what is made from it is skipped, too."""
+    context.log.info(f"{job.label}: skipped: {nothing}")
+    note_skip(job.artifact.key, job.partition, str(nothing))
+    yield check_result(context, job, FINDINGS, True, [info("skipped", str(nothing))])
+
+
+def checks_done(context: dg.AssetExecutionContext) -> Iterator[dg.Output]:
+    """What Dagster insists on: an output of every check. Results were given before, or nothing was to be checked."""
+    for spec in context.assets_def.check_specs:
+        yield dg.Output(None, spec.get_python_identifier())
+
+
+def check_result(
+    context: dg.AssetExecutionContext, job: Job, name: str, passed: bool, findings: Sequence[Finding]
+) -> dg.AssetCheckEvaluation:
+    """A check's result for the job's partition: in a run over a range Dagster would record one for no partition."""
     from segassets import previews
 
     counts = tally(findings)
-    worst = dg.AssetCheckSeverity.ERROR if counts["error"] else dg.AssetCheckSeverity.WARN
-    return dg.AssetCheckResult(
-        asset_key=dg.AssetKey(declared.key.split("/")),
+    result = dg.AssetCheckResult(
+        asset_key=context.asset_key,
         check_name=name,
         passed=passed,
-        severity=worst,
+        severity=dg.AssetCheckSeverity.ERROR if counts["error"] else dg.AssetCheckSeverity.WARN,
         metadata={**{f"{name}s": count for name, count in counts.items()}, **previews.findings_table(findings)},
+    )
+    step = context.get_step_execution_context()
+    step.wipe_input_asset_version_info(context.asset_key)  # else it speaks of the first partition of the range
+    found = result.to_asset_check_evaluation(step)
+    return dg.AssetCheckEvaluation(
+        found.asset_key,
+        name,
+        passed,
+        found.metadata,
+        found.target_materialization_data if passed else None,
+        found.severity,
+        partition=job.partition,
     )

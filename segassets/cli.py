@@ -1,4 +1,4 @@
-"""The door for a terminal: reads arguments, prints what the commands return. Heavy imports wait until they are needed."""
+"""The door for a terminal: reads arguments, prints what commands return. Heavy imports wait until they are needed."""
 
 from __future__ import annotations
 
@@ -33,7 +33,9 @@ def main() -> None:
         status = 2
     except ValidationError as wrong:
         for problem in wrong.errors():
-            _complain(f"{'.'.join(map(str, problem['loc']))}: {problem['msg']} (found {problem['input']!r})")
+            name = str(problem["loc"][0])
+            variable = name if name.isupper() else f"SEGASSETS_{name.upper()}"
+            _complain(f"{variable}: {problem['msg'].removeprefix('Value error, ')} (found {problem['input']!r})")
         status = 2
     except (SegassetsError, OSError) as problem:
         _complain(str(problem) if isinstance(problem, SegassetsError) else f"{type(problem).__name__}: {problem}")
@@ -105,7 +107,7 @@ def materialize(what, partitions, max_rejected, options, only, force, dry_run) -
     failed = False
     current = 0
     with _progress():
-        for event in command.materialize(_catalogue(), request, dry_run):
+        for event in command.shortened(command.materialize(_catalogue(), request, dry_run)):
             failed |= event.kind == "failed"
             current += event.kind == "current"
             if event.kind == "failed":

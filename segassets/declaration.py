@@ -88,7 +88,7 @@ class Artifact:
     check: Callable | None = None
     show: Callable | None = None
     dimensions: tuple[str, ...] = ()
-    whole_inputs: frozenset[str] = frozenset()
+    whole_inputs: Mapping[str, Callable[[str], Sequence[str]] | None] = field(default_factory=dict)
 
     @property
     def dataset(self) -> str:

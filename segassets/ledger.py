@@ -14,13 +14,12 @@ import dagster as dg
 
 from segassets import previews
 from segassets.errors import PartitionRejected, SegassetsError, Skip
-from segassets.findings import Finding, info
-from segassets.work.make import Job, prepare
+from segassets.work.make import Job, Outcome, prepare
 
 
 def each_partition(context: dg.AssetExecutionContext, jobs: Sequence[Job]) -> Iterator[Any]:
     """Make, publish and report every partition; Failure at the end names those that could not be made."""
-    from segassets.artifact import FINDINGS, note_skip
+    from segassets import artifact
     from segassets.automation import observe
 
     _refuse_downstream(context)
@@ -28,14 +27,14 @@ def each_partition(context: dg.AssetExecutionContext, jobs: Sequence[Job]) -> It
     for job in jobs:
         try:
             yield from observe.raw_observation(context, job)
-            yield from _one(context, job)
+            outcome = _make(job)
+            yield _materialization(context, outcome)
+            yield from artifact.passed(context, outcome)
         except Skip as nothing:
-            context.log.info(f"{job.label}: skipped: {nothing}")
-            note_skip(job.artifact.key, job.partition, str(nothing))
-            yield _evaluation(context, job, FINDINGS, True, [info("skipped", str(nothing))])
+            yield from artifact.skip(context, job, nothing)
         except PartitionRejected as rejected:
             failed[str(job.partition)] = str(rejected)
-            yield _evaluation(context, job, FINDINGS, False, rejected.findings)
+            yield artifact.check_result(context, job, artifact.FINDINGS, False, rejected.findings)
         except SegassetsError as problem:
             failed[str(job.partition)] = str(problem)
     if failed:
@@ -45,45 +44,23 @@ def each_partition(context: dg.AssetExecutionContext, jobs: Sequence[Job]) -> It
             metadata={"failed": dg.MetadataValue.json(failed)},
             allow_retries=False,
         )
-    for spec in context.assets_def.check_specs:
-        yield dg.Output(None, spec.get_python_identifier())  # all of them have spoken
+    yield from artifact.checks_done(context)
 
 
-def _one(context: dg.AssetExecutionContext, job: Job) -> Iterator[Any]:
-    from segassets.artifact import FINDINGS, OUTPUT
-
+def _make(job: Job) -> Outcome:
     with job.store.locked(job.artifact.key, job.partition) as lock:
         job.workers_lock = lock.workers_path
         outcome = prepare(job)
         outcome.publish()
-    yield dg.AssetMaterialization(
+    return outcome
+
+
+def _materialization(context: dg.AssetExecutionContext, outcome: Outcome) -> dg.AssetMaterialization:
+    return dg.AssetMaterialization(
         context.asset_key,
-        partition=job.partition,
+        partition=outcome.job.partition,
         metadata=previews.metadata(outcome),
-        tags=_provenance(context, outcome.footer.data_version, job),
-    )
-    yield _evaluation(context, job, FINDINGS, True, outcome.findings)
-    if job.artifact.check is not None:
-        yield _evaluation(context, job, OUTPUT, True, outcome.checked)
-
-
-def _evaluation(
-    context: dg.AssetExecutionContext, job: Job, name: str, passed: bool, findings: Sequence[Finding]
-) -> dg.AssetCheckEvaluation:
-    """A check's result for one partition of the range: Dagster would record an AssetCheckResult for none of them."""
-    from segassets.artifact import check_result
-
-    step = context.get_step_execution_context()
-    step.wipe_input_asset_version_info(context.asset_key)  # else it speaks of the first partition of the range
-    found = check_result(job.artifact, name, passed, findings).to_asset_check_evaluation(step)
-    return dg.AssetCheckEvaluation(
-        found.asset_key,
-        name,
-        passed,
-        found.metadata,
-        found.target_materialization_data if passed else None,
-        found.severity,
-        partition=job.partition,
+        tags=_provenance(context, outcome.footer.data_version, outcome.job),
     )
 
 

@@ -37,7 +37,8 @@ def metadata(outcome: Outcome) -> dict[str, Any]:
     }
     if footer.counts.get("rows"):
         found["dagster/partition_row_count"] = footer.counts["rows"]
-    return {**found, **_shown(outcome), **findings_table(outcome.findings)}
+    # What can be looked at comes first: the UI shows metadata in this order.
+    return {**_shown(outcome), **findings_table(outcome.findings), **found}
 
 
 def _shown(outcome: Outcome) -> dict[str, Any]:

@@ -42,7 +42,7 @@ def raw_observation(context: dg.AssetExecutionContext, job: Job) -> Iterator[dg.
 
 @lru_cache(maxsize=16)
 def _look(run_id: str, dataset: str, patterns: tuple[str, ...]) -> tuple[str, dict]:
-    """The data version of a partition's raw files, a digest of their names, sizes and times or ETags, and what they are.
+    """The data version of a partition's raw files: a digest of names, sizes and times or ETags; and what they are.
 
     It takes in the files that any asset of the partition reads, so that all of them speak of the same version; and is
     found out once a run, because on S3 it is a listing.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -13,10 +14,20 @@ import dagster as dg
 from segassets import partitions as dynamic_partitions
 from segassets.artifact import registry
 from segassets.declaration import Artifact
-from segassets.errors import UsageError
-from segassets.settings import Settings, prepare_dagster_home
+from segassets.errors import SegassetsError, UsageError
+from segassets.settings import Settings, is_remote, prepare_dagster_home
 from segassets.sources.raw import Raw
 from segassets.store.names import valid_key
+
+
+def _check_folder(variable: str, root: str) -> None:
+    """Say so when a root is there and is no folder that can be read: to a listing it would only look empty."""
+    if is_remote(root) or not os.path.exists(root):
+        return
+    if not os.path.isdir(root):
+        raise UsageError(f"{variable}: {root} is a file; expected a folder or s3://bucket/prefix")
+    if not os.access(root, os.R_OK | os.X_OK):
+        raise SegassetsError(f"{variable}: {root} cannot be read by this user; change its permissions")
 
 
 @dataclass
@@ -26,7 +37,12 @@ class Catalogue:
     settings: Settings
 
     def __post_init__(self) -> None:
-        prepare_dagster_home(self.settings)
+        _check_folder("SEGASSETS_RAW", self.settings.raw)
+        _check_folder("SEGASSETS_STORE", self.settings.store)
+        try:
+            prepare_dagster_home(self.settings)
+        except OSError as problem:
+            raise SegassetsError(f"DAGSTER_HOME: {self.settings.dagster_home}: {problem.strerror}") from None
 
     @cached_property
     def definitions(self) -> dg.Definitions:
@@ -135,17 +151,25 @@ class Catalogue:
         # Definitions first: loading them is what tells which dynamic partitions there are.
         return dynamic_partitions.register(self.definitions and self.instance, self.settings)
 
-    def admit(self, definition: dg.PartitionsDefinition | None, key: str) -> bool:
-        """Whether a key that a person named belongs to a definition; a new dynamic one is registered."""
-        if definition is None:
-            return False
-        if isinstance(definition, dg.DynamicPartitionsDefinition):
-            if not valid_key(key):
-                return False
-            if key not in self.keys_of(definition):
-                self.instance.add_dynamic_partitions(definition.name, [key])
-            return True
-        return key in self.keys_of(definition)
+    def takers(self, keys: Sequence[str], partition: str) -> list[dg.PartitionsDefinition]:
+        """The definitions among those of the assets that a key which a person named belongs to.
+
+        A dynamic one that does not know the key takes it when no other does and raw files for it are there, as for an
+        archive that lacks its last part: what is wrong with them is then told by the run.
+        """
+        groups = [(definition, members) for definition, members in self.groups(keys) if definition is not None]
+        known = [definition for definition, _ in groups if partition in self.keys_of(definition)]
+        if known or not valid_key(partition):
+            return known
+        new = [
+            definition
+            for definition, members in groups
+            if isinstance(definition, dg.DynamicPartitionsDefinition)
+            and self.missing_raw(members[0], partition) is None
+        ]
+        for definition in new:
+            self.instance.add_dynamic_partitions(definition.name, [partition])
+        return new
 
     def missing_raw(self, key: str, partition: str | None) -> str | None:
         """Why a partition has no raw input; None when it has some, or needs none of its own."""
@@ -154,6 +178,37 @@ class Catalogue:
             if artifact.reads and self.partitions_def(name) == self.partitions_def(key):
                 patterns = artifact.patterns(partition)
                 raw = Raw(self.settings.raw, artifact.dataset, patterns, self.settings.store)
-                if not raw.files:
-                    return f"no {' or '.join(patterns)} in {self.settings.raw}/{artifact.dataset}"
+                try:
+                    found = raw.files
+                except ValueError as problem:  # a key by hand that no file can be called
+                    return f"{partition} is not possible here: {problem}"
+                if not found:
+                    named = " or ".join(pattern.removeprefix("./") for pattern in patterns)
+                    return f"no {named} in {self.settings.raw}/{artifact.dataset}"
         return None
+
+    def failed(self, key: str) -> set[str | None]:
+        """The partitions whose last run failed, as the instance has it."""
+        definition = self.partitions_def(key)
+        if definition is None:
+            return set()
+        asset = dg.AssetKey(key.split("/"))
+        found = self.instance.get_status_by_partition(asset, self.keys_of(definition), definition) or {}
+        return {partition for partition, status in found.items() if status is not None and status.value == "FAILED"}
+
+    def check_partitions(self, keys: Sequence[str], named: Sequence[str], there: Iterable[str | None]) -> None:
+        """UsageError for a named partition that is neither there, in the store, nor one of the assets'."""
+        known = dict.fromkeys(there)
+        if not known.keys() >= set(named):
+            known |= {key: None for definition, _ in self.groups(keys) for key in self.keys_of(definition)}
+        for partition in named:
+            if partition not in known:
+                raise no_partition(partition, known)
+
+
+def no_partition(partition: str, known: Iterable[str | None]) -> UsageError:
+    """The error for a partition that none of the selected assets has, with those they have."""
+    keys = [key for key in known if key is not None]
+    near = set(difflib.get_close_matches(partition, keys, n=12, cutoff=0.6)) or keys
+    shown = ", ".join([key for key in keys if key in near][:12]) + (", ..." if len(keys) > 12 else "")
+    return UsageError(f"--partition {partition}: none of the selected assets has it; known are {shown or 'none'}")

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import Any
 
 import dagster as dg
 
 from segassets import artifact as artifacts
-from segassets.commands.catalogue import Catalogue
+from segassets.commands.catalogue import Catalogue, no_partition
 from segassets.errors import UsageError
 from segassets.work.make import Job, is_current
 
@@ -53,13 +54,28 @@ def materialize(catalogue: Catalogue, request: Request, dry_run: bool = False) -
     chosen = catalogue.select(request.what)
     keys = chosen if request.only else catalogue.with_inputs(chosen)
     options = _options(catalogue, keys, request.options)
-    _check_partitions(catalogue, keys, request.partitions)
+    named = _named(catalogue, keys, request.partitions)
     for definition, members in catalogue.groups(keys):
-        wanted, skipped = _partitions(catalogue, definition, members, request.partitions)
+        wanted, skipped = _partitions(catalogue, definition, members, named)
         yield from skipped
         forced = set(chosen) if request.force else set()
         for step in _steps(catalogue, members, wanted):
             yield from _run_step(catalogue, request, step, options, forced, dry_run)
+
+
+def shortened(events: Iterable[Event], most: int = 5) -> Iterator[Event]:
+    """The events, but of many alike in a row (one asset, one kind) only the first, and how many more there were."""
+    alike: tuple[str, str] | None = None
+    count = 0
+    for event in chain(events, [None]):
+        kind = (event.kind, event.asset) if event is not None else None
+        if kind != alike:
+            if alike is not None and count > most:
+                yield Event(*alike, None, f"and {count - most} more partitions")
+            alike, count = kind, 0
+        count += 1
+        if event is not None and (count <= most or event.kind in ("failed", "current")):
+            yield event
 
 
 def _options(catalogue: Catalogue, keys: Sequence[str], given: Mapping[str, str]) -> dict[str, dict[str, Any]]:
@@ -76,26 +92,35 @@ def _options(catalogue: Catalogue, keys: Sequence[str], given: Mapping[str, str]
     return by_asset
 
 
-def _check_partitions(catalogue: Catalogue, keys: Sequence[str], named: Sequence[str]) -> None:
-    for partition in named:
-        if not any(catalogue.admit(definition, partition) for definition, _ in catalogue.groups(keys)):
-            known = [key for definition, _ in catalogue.groups(keys) for key in catalogue.keys_of(definition) if key]
-            shown = ", ".join(known[:12]) + (", ..." if len(known) > 12 else "")
-            raise UsageError(
-                f"--partition {partition}: none of the selected assets has it; known are {shown or 'none'}"
-            )
+def _named(
+    catalogue: Catalogue, keys: Sequence[str], partitions: Sequence[str]
+) -> dict[str, list[dg.PartitionsDefinition]]:
+    """The partitions that a person named, each with the definitions that it belongs to. UsageError for one of none."""
+    named = {}
+    for partition in partitions:
+        named[partition] = catalogue.takers(keys, partition)
+        if not named[partition]:
+            definitions = [definition for definition, _ in catalogue.groups(keys)]
+            raise no_partition(partition, (key for definition in definitions for key in catalogue.keys_of(definition)))
+    return named
 
 
 def _partitions(
-    catalogue: Catalogue, definition: dg.PartitionsDefinition | None, members: list[str], named: Sequence[str]
+    catalogue: Catalogue,
+    definition: dg.PartitionsDefinition | None,
+    members: list[str],
+    named: Mapping[str, Sequence[dg.PartitionsDefinition]],
 ) -> tuple[list[str | None], list[Event]]:
     """The partitions to make, and those skipped with the reason."""
     if named:
-        fitting = [partition for partition in named if catalogue.admit(definition, partition)]
+        fitting = [partition for partition, takers in named.items() if definition in takers]
         if not fitting:
             told = f"has no partition {', '.join(named)}"
             return [], [Event("skipped", key, None, told) for key in members]
         return list(fitting), []
+    if not catalogue.keys_of(definition):
+        told = f"nothing in {catalogue.settings.raw} gives a partition"
+        return [], [Event("skipped", key, None, told) for key in members]
     wanted, skipped = [], []
     for partition in catalogue.keys_of(definition):
         reason = catalogue.missing_raw(members[0], partition)
@@ -222,6 +247,8 @@ def _run(
         )
     finally:
         artifacts.skipped.reset(token)
+    if any(_is_interrupt(event.step_failure_data) for event in result.all_events if event.is_step_failure):
+        raise KeyboardInterrupt  # Dagster takes it for the failure of one step, and the next partition would be made
     yield from _report(catalogue, result, assets, keys, skipped)
 
 
@@ -258,6 +285,10 @@ def _report(
         if asset not in done:
             told = "not tried, because what it is made from failed" if failed else "what it is made from was skipped"
             yield Event("skipped", asset, keys[0] if len(keys) == 1 else None, told)
+
+
+def _is_interrupt(data) -> bool:
+    return data.error is not None and data.error.cls_name == "DagsterExecutionInterruptedError"
 
 
 def _why(data) -> str:

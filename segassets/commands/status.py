@@ -10,8 +10,9 @@ from segassets.store.store import Store
 
 
 def status(catalogue: Catalogue, what: Sequence[str]) -> list[dict]:
-    """One row an asset. `failed`: partitions whose last run left findings but no, or an older, manifest."""
+    """One row an asset. `failed`: partitions whose last run failed; what was published before may still be there."""
     keys = catalogue.select(what) if what else list(catalogue.artifacts)
+    keys.sort(key=lambda key: key.split("/")[0])  # by dataset; within one, inputs before what is made from them
     store = Store(catalogue.settings.store)
     return [_row(catalogue, store, key) for key in keys]
 
@@ -23,19 +24,23 @@ def _row(catalogue: Catalogue, store: Store, key: str) -> dict:
         for partition in catalogue.keys_of(catalogue.partitions_def(key))
         if partition in published or catalogue.missing_raw(key, partition) is None
     ]
-    failed = [partition for partition in store.findings_partitions(key) if partition not in published]
-    footers = [footer for partition in published if (footer := store.footer(key, partition)) is not None]
-    findings = {name: sum(footer.findings.get(name, 0) for footer in footers) for name in tally([])}
+    failed = {partition for partition in store.findings_partitions(key) if partition not in published}
+    failed |= catalogue.failed(key)
+    footers = {partition: footer for partition in published if (footer := store.footer(key, partition)) is not None}
+    findings = {
+        name: sum(footer.findings.get(name, 0) for partition, footer in footers.items() if partition not in failed)
+        for name in tally([])
+    }
     for partition in failed:
         for name, count in tally(store.findings(key, partition)).items():
             findings[name] += count
     return {
         "asset": key,
         "made": len(published),
-        "missing": len(set(wanted) - published - set(failed)),
+        "missing": len(set(wanted) - published - failed),
         "failed": len(failed),
-        "files": sum(footer.counts.get("files", 0) for footer in footers),
-        "bytes": sum(footer.counts.get("bytes", 0) for footer in footers),
+        "files": sum(footer.counts.get("files", 0) for footer in footers.values()),
+        "bytes": sum(footer.counts.get("bytes", 0) for footer in footers.values()),
         **{f"{name}s": count for name, count in findings.items()},
     }
 
@@ -46,7 +51,9 @@ def findings(
     """Every finding of the last runs of the assets, errors first within a partition."""
     store = Store(catalogue.settings.store)
     order = {"error": 0, "warning": 1, "info": 2}
-    for key in catalogue.select(what):
+    keys = catalogue.select(what)
+    catalogue.check_partitions(keys, partitions, (found for key in keys for found in store.findings_partitions(key)))
+    for key in keys:
         for partition in store.findings_partitions(key):
             if partitions and partition not in partitions:
                 continue

@@ -29,13 +29,17 @@ def verify(catalogue: Catalogue, what: Sequence[str], partitions: Sequence[str])
     """A line a problem, and one a partition that is as it was published."""
     store = Store(catalogue.settings.store)
     ours: dict[str, set[str]] | None = None
-    for key in catalogue.select(what):
+    keys = catalogue.select(what)
+    catalogue.check_partitions(keys, partitions, (found for key in keys for found in store.published(key)))
+    for key in keys:
         for partition in store.published(key):
             if partitions and partition not in partitions:
                 continue
             if ours is None:
                 ours = _all_ours(store)
             yield from _verify_one(store, key, partition, ours)
+    if ours is None:
+        yield Line(True, f"nothing of {', '.join([*what, *partitions])} is published in {store.root}")
 
 
 def _verify_one(store: Store, key: str, partition: str | None, ours: dict[str, set[str]]) -> Iterator[Line]:

@@ -1,61 +1,187 @@
-"""MaskTerial: flake datasets that all have the same artifacts. A dataset is a `defs.yaml` of this type."""
+"""MaskTerial: flake datasets that all have the same artifacts. A dataset is a `defs.yaml` of one of these types."""
 
-import json
-from typing import Literal
+from __future__ import annotations
+
+import re
+from typing import Any, Literal
 
 import dagster as dg
+from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
 
-from segassets.artifact import artifact
-from segassets.findings import BadItem, error
-from segassets.formats import few_shot as few
-from segassets.work.plans import files
+from segassets.components import maskterial_assets as assets
+from segassets.components.maskterial_download import RECORD, download_asset
+from segassets.errors import UsageError
+from segassets.formats.maskterial import FILE_THRESHOLDS, MASK_THRESHOLD
+from segassets.formats.maskterial_classes import AGNOSTIC_NAME, IGNORED, Classes, from_document
 
-SHOTS = dg.StaticPartitionsDefinition([str(shot) for shot in few.SHOTS])
-RUNS = dg.StaticPartitionsDefinition([str(run) for run in few.RUNS])
-FEW_SHOT = dg.MultiPartitionsDefinition({"shot": SHOTS, "run": RUNS})
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
 
 
-class MaskTerialDataset(dg.Component, dg.Model, dg.Resolvable):
-    """A dataset of annotated flakes, by its folder's name below `maskterial/` in the raw folder."""
+class FlakeClass(BaseModel, extra="forbid"):
+    """A class of flakes. Without `name` it is "Class <id>", without `labels` its id is its label."""
 
-    dataset: str
+    id: int = Field(ge=1, description="1, 2, ... without a gap; 0 is the background")
+    name: str | None = None
+    labels: list[str] | None = Field(default=None, description="labels in the annotation files that mean this class")
+
+
+class At(ValueError):
+    """What is wrong with a part of a value, and where in it."""
+
+    def __init__(self, where: tuple, message: str):
+        super().__init__(message)
+        self.where = where
+
+
+def _located(context: dg.ComponentLoadContext, problem: Any) -> str:
+    """`<file>:<line>: <attribute>: <what is wrong>` of one of pydantic's errors."""
+    cause = (problem.get("ctx") or {}).get("error")
+    where = [*problem["loc"], *(cause.where if isinstance(cause, At) else ())]
+    told = str(cause) if cause is not None else f"{problem['msg']}, found {problem['input']!r}"
+    tree = context.resolution_context.source_position_tree
+    position = tree.lookup_closest_and_path(["attributes", *where], trace=None)[0] if tree else None
+    place = f"{position.filename}:{position.start.line}: " if position else ""
+    return f"{place}{'.'.join(map(str, where)) or 'attributes'}: {told}"
+
+
+class _Flakes(dg.Model):
+    """What every dataset of flakes says about itself."""
+
+    dataset: str = Field(description="its name: the folder below the raw folder, and below the store")
+    classes: list[dict[str, Any]] | None = Field(
+        default=None, description="id, name, labels of each class, instead of a classes.json beside the data"
+    )
+    layers: int | None = Field(default=None, description="without classes: class k is k layers, labelled k")
+    ignore_labels: list[str] = Field(default=list(IGNORED), description="labels that are left out in silence")
+    class_agnostic_name: str = AGNOSTIC_NAME
+    source: Literal["auto", "labelme", "labelstudio", "instance_masks", "released"] = "auto"
+    split: Literal["train", "test"] = Field(default="train", description="of a source without train/ and test/")
+    rasterizer: Literal["auto", "labelme", "coco"] = Field(
+        default="auto", description="how outlines become pixels; auto: as the annotation tool itself does"
+    )
+    thresholds: list[int] = Field(default=list(FILE_THRESHOLDS), description="annotation files of instances >= these")
+    mask_threshold: int = Field(default=MASK_THRESHOLD, description="semantic masks show instances > this")
+    images: dict[str, int] = Field(default={}, description="expected numbers of images, by split")
+    seed: str = Field(default="42", description="of the few-shot sampler hashrank")
+    archive: str | None = Field(default=None, description="the released zip; default Real_<dataset>.zip")
+    record: str = Field(default=RECORD, description="the Zenodo record of the released zip, a version and not the concept")
+    api: str = Field(default="https://zenodo.org/api/records", description="where records are asked for")
+
+    @field_validator("dataset")
+    @classmethod
+    def _plain_name(cls, value: str) -> str:
+        if not _NAME.fullmatch(value):
+            raise ValueError(f"{value!r} is no name of a folder: use letters, digits, _ and -")
+        return value
+
+    @field_validator("thresholds")
+    @classmethod
+    def _rising(cls, value: list[int]) -> list[int]:
+        if not value or value != sorted(set(value)) or value[0] < 1:
+            raise ValueError(f"{value} are no areas in pixels, smallest first")
+        return value
+
+    @field_validator("images")
+    @classmethod
+    def _splits(cls, value: dict[str, int]) -> dict[str, int]:
+        if unknown := sorted(set(value) - {"train", "test"}):
+            raise ValueError(f"{unknown[0]!r} is no split: expected train, test")
+        return value
+
+    @field_validator("layers")
+    @classmethod
+    def _some(cls, value: int | None) -> int | None:
+        if value is not None and not 1 <= value <= 255:
+            raise ValueError(f"{value} layers: expected 1 to 255, the values of an 8-bit mask")
+        return value
+
+    @field_validator("classes")
+    @classmethod
+    def _classes(cls, value: list[dict] | None) -> list[dict] | None:
+        for index, entry in enumerate(value or []):
+            try:
+                FlakeClass(**entry)
+            except ValidationError as problem:
+                first = problem.errors()[0]
+                raise At((index, *first["loc"]), f"{first['msg']}, found {first['input']!r}") from None
+        return value
+
+    @model_validator(mode="after")
+    def _consistent(self):
+        try:
+            self.known_classes  # noqa: B018 - raises for classes that contradict each other
+        except ValueError as problem:
+            raise At(("classes",), str(problem)) from None
+        return self
+
+    @classmethod
+    def load(cls, attributes, context):
+        """As Dagster does; errors say in which line of the YAML."""
+        try:
+            return super().load(attributes, context)
+        except ValidationError as problem:
+            told = [_located(context, error) for error in problem.errors()]
+            raise UsageError("\n".join(told)) from None
+
+    @property
+    def known_classes(self) -> Classes | None:
+        """The classes that the YAML states; None when it leaves them to `classes.json` or `layers`."""
+        if self.classes is None:
+            return None
+        stated = [FlakeClass(**entry).model_dump(exclude_none=True) for entry in self.classes]
+        names = {"ignore_labels": self.ignore_labels, "class_agnostic_name": self.class_agnostic_name}
+        return from_document({"classes": stated, **names})
+
+    @property
+    def zip_name(self) -> str:
+        """The released zip's name on Zenodo."""
+        return self.archive or f"Real_{self.dataset}.zip"
+
+    @property
+    def zip_places(self) -> tuple[str, ...]:
+        """Where in the raw folder the released zip may lie."""
+        return (self.zip_name, f"{self.dataset}/{self.zip_name}")
+
+    @property
+    def reads(self) -> tuple[str, ...]:
+        """Patterns of the raw files, relative to the family's folder."""
+        return (f"{self.dataset}/*", self.zip_name)
+
+    @property
+    def expects_all(self) -> bool:
+        """Whether a release has to have all four annotation files of a split."""
+        return True
+
+
+class MaskTerialDataset(_Flakes, dg.Component, dg.Resolvable):
+    """Real photographs of flakes below the raw folder's `maskterial/<dataset>/`, from labelme, Label Studio, instance
+    masks or a released zip, to MaskTerial's tree: images, annotations, semantic masks, sets, few-shot splits."""
 
     def build_defs(self, context: dg.ComponentLoadContext) -> dg.Definitions:
-        return dg.Definitions(assets=[few_shot_asset(self.dataset)])
+        made = [*assets.split_assets("maskterial", self), assets.few_shot_asset("maskterial", self)]
+        return dg.Definitions(assets=[*made, download_asset("maskterial", self)])
 
 
-def few_shot_asset(dataset: str) -> dg.AssetsDefinition:
-    """The few-shot splits of a dataset: shot x run partitions, all of them one run."""
-    sources = tuple(f"{dataset}/RLE_annotations/{name}" for name in (few.WITH_CLASS_FILE, few.AGNOSTIC_FILE))
+class MaskTerialSynthetic(_Flakes, dg.Component, dg.Resolvable):
+    """Rendered flakes, imported from a released `Synthetic_<dataset>.zip` in the raw folder's `maskterial_synthetic/`
+    or `maskterial/`, with the files that upstream's pretraining reads. There are no few-shot splits of these."""
 
-    @artifact(
-        f"maskterial/{dataset}/few_shot",
-        FEW_SHOT,
-        into=f"maskterial/{dataset}/RLE_annotations/{{shot}}_shot/run_{{run}}",
-        reads=sources,
-        code_version="1",
-        backfill=dg.BackfillPolicy.single_run(),
-    )
-    def few_shot(raw, partition, *, semantics: Literal["images", "exact"] = "images"):
-        """Annotations of K instances a class, the same images in the with-class and the class-agnostic file.
+    def build_defs(self, context: dg.ComponentLoadContext) -> dg.Definitions:
+        made = assets.split_assets("maskterial_synthetic", self)
+        return dg.Definitions(assets=[*made, download_asset("maskterial_synthetic", self)])
 
-        Drawn by the sampler `hashrank`: independent of other datasets, of runs, and of the order of the file; the
-        selection of K lies within that of any larger K.
-        """
-        with_class, agnostic = (_document(raw, path) for path in sources)
-        run, shot = (int(part) for part in partition.split("|"))  # Dagster orders dimensions by name
-        selected = few.hashrank(with_class, shot, run, dataset, semantics).annotations
-        findings = few.few_shot_findings(with_class, selected, shot)
-        return files(few.few_shot_files(with_class, agnostic, selected, order="id"), findings=findings)
+    @property
+    def zip_name(self) -> str:
+        return self.archive or f"Synthetic_{self.dataset}.zip"
 
-    return few_shot
+    @property
+    def zip_places(self) -> tuple[str, ...]:
+        return (*super().zip_places, f"/maskterial/{self.zip_name}")
 
+    @property
+    def reads(self) -> tuple[str, ...]:
+        return (*super().reads, f"/maskterial/{self.zip_name}")
 
-def _document(raw, path):
-    """A parsed annotation file. BadItem when it is missing or is not JSON."""
-    if path not in raw:
-        raise BadItem(error("missing", f"there is no {path} in {raw.root}/maskterial", path=path))
-    try:
-        return json.loads(raw.read(path))
-    except (ValueError, RecursionError) as problem:
-        raise BadItem(error("bad_json", f"it cannot be read as JSON: {problem}", path=path)) from None
+    @property
+    def expects_all(self) -> bool:
+        return False

@@ -77,6 +77,14 @@ class FrameName(NamedTuple):
         return self.cityscapes_name + _ENDINGS[kind][1]
 
 
+def instance_map_name(name: str) -> str:
+    """The instance map's own name for one that bears the colour mask's; other names as they are."""
+    for wrong, right in zip(_ENDINGS["colour_mask"], _ENDINGS["instance_map"], strict=True):
+        if name.endswith(wrong):
+            return name.removesuffix(wrong) + right
+    return name
+
+
 def frames_from_names(names: Iterable[str], kind: Kind) -> tuple[list[FrameName], list[Finding]]:
     """The frames that bare file names of one kind speak of, in image-id order, each once.
 

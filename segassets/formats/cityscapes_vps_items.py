@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
-from segassets.findings import BadItem
+from segassets.findings import BadItem, error, warning
+from segassets.formats import cityscapes_dvps as dvps
 from segassets.formats import cityscapes_vps as vps
-from segassets.formats import png
+from segassets.formats import cityscapes_vps_instances as instances
+from segassets.formats import label_map, png
+from segassets.formats.panoptic import content, ids_png
 from segassets.items import File, Made
 
 FRAME_ROWS = {
@@ -21,15 +24,16 @@ FRAME_ROWS = {
     "central": "bool",
     "cls": "string",
     "inst": "string",
+    "height": "int32",
+    "width": "int32",
 }
+LABEL_ROWS = {"frame": "string", "pixels": "list<int64>"}
+PAN_ROWS = {"frame": "string", "height": "int32", "width": "int32", "values": "list<int64>", "areas": "list<int64>"}
 VIDEO_ROWS = {"frame": "string", "central": "bool", "height": "int32", "width": "int32", "segments": "string"}
-
-
-def content(array: np.ndarray) -> bytes:
-    """The digest of what a picture decodes to: its shape, type and pixels."""
-    digest = hashlib.sha256(f"{array.dtype}{array.shape}".encode())
-    digest.update(np.ascontiguousarray(array))
-    return digest.digest()
+INSTANCE_ROWS = {"frame": "string", "instances": "int32", "annotations": "string"}
+CLASSES = len(vps.CATEGORIES) + 1  # the nineteen categories, and void
+_VOID_SHARE = 0.4
+_HEAD = 64  # bytes of a PNG that say what it is
 
 
 def _about(frame: str, findings: Iterable) -> list:
@@ -47,23 +51,44 @@ def _checked(frame: str, function, *arguments):
 def labelmap_file(frame: str, cls: bytes, name: str) -> Made:
     """Category of every pixel: 0 to 18 as in the table, 255 where the colour is none of the nineteen. 8-bit grey."""
     labels = vps.labelmap(_checked(frame, vps.read_colour_mask, cls))
-    return Made([File(name, png.gray_png(labels), content(labels))])
+    counts = np.bincount(labels.reshape(-1), minlength=vps.VOID + 1)
+    pixels = [*counts[: CLASSES - 1].tolist(), int(counts[vps.VOID])]
+    findings = []
+    if pixels[-1] > _VOID_SHARE * labels.size:
+        findings.append(warning("much_void", f"{pixels[-1] / labels.size:.0%} of it are void", image=frame))
+    if sum(count > 0 for count in pixels[:-1]) == 1:
+        findings.append(warning("one_class", "all of it is one class", image=frame))
+    return Made([File(name, png.gray_png(labels), content(labels))], {"frame": [frame], "pixels": [pixels]}, findings)
 
 
 def panoptic_inst_file(frame: str, cls: bytes, inst: bytes, name: str, groups: str) -> Made:
     """Stuff as its category, things as 1000 category + instance, void 255; 16-bit grey."""
     codes = _checked(frame, vps.read_colour_mask, cls)
-    instances = _checked(frame, vps.read_instances, inst)
-    pan, findings = _checked(frame, vps.panoptic_inst, codes, instances, groups)
-    return Made([File(name, png.gray_png(pan), content(pan))], findings=_about(frame, findings))
+    values = _checked(frame, vps.read_instances, inst)
+    pan, findings = _checked(frame, vps.panoptic_inst, codes, values, groups)
+    found = label_map.segments(label_map.row_runs(pan))
+    if inst[24] == 8 and any(finding.code.startswith("group_") for finding in findings):
+        told = "its instance map has 8 bits and no instances, but there are things: was it saved with fewer bits?"
+        findings.append(warning("eight_bit_instances", told))
+    row = {
+        "frame": [frame],
+        "height": [pan.shape[0]],
+        "width": [pan.shape[1]],
+        "values": [found.values.tolist()],
+        "areas": [found.areas.tolist()],
+    }
+    return Made([File(name, png.gray_png(pan), content(pan))], rows=row, findings=_about(frame, findings))
 
 
-def panoptic_video_file(frame: str, pan: bytes, name: str, ids: dict[int, int] | None) -> Made:
+def panoptic_video_file(frame: str, pan: bytes, name: str, ids: dict[int, int] | None = None) -> Made:
     """Segment ids as RGB, and the frame's segments as a row. `ids` None: structured ones, from the frame's clip."""
     where = vps.FrameName.from_image_id(frame)
     values = _checked(frame, vps.read_instances, pan)
-    table = ids if ids is not None else _checked(frame, vps.structured_ids, vps.pan_values(values), where.clip)
-    id_map, segments = _checked(frame, vps.panoptic_video, values, table)
+    runs = label_map.row_runs(values)
+    found = _checked(frame, vps.checked_segments, runs)
+    present = [value for value in found.values.tolist() if value != vps.VOID]
+    table = ids if ids is not None else _checked(frame, vps.structured_ids, present, where.clip)
+    segments, numbers = vps.video_segments(found, table)
     row = {
         "frame": [frame],
         "central": [name.endswith("_gtFine_color.png")],
@@ -71,10 +96,11 @@ def panoptic_video_file(frame: str, pan: bytes, name: str, ids: dict[int, int] |
         "width": [values.shape[1]],
         "segments": [json.dumps(segments)],
     }
-    return Made([File(name, png.rgb_png(vps.rgb_of(id_map)), content(id_map))], rows=row)
+    painted = runs.painted(numbers.astype(np.uint32)[np.searchsorted(found.values, runs.values)])
+    return Made([File(name, ids_png(runs, found.values, numbers), content(painted))], rows=row)
 
 
-def panoptic_gt_pieces(records: Iterable[dict]) -> Iterator[bytes]:
+def panoptic_gt_pieces(records: Iterable[dict], categories: list[dict], bbox: bool) -> Iterator[bytes]:
     """`panoptic_gt_<split>_city_vps.json` from the rows of the panoptic video, streamed in image-id order."""
     frames = (
         (
@@ -84,4 +110,47 @@ def panoptic_gt_pieces(records: Iterable[dict]) -> Iterator[bytes]:
         )
         for row in records
     )
-    return vps.panoptic_gt(frames)
+    return vps.panoptic_gt(frames, categories, bbox)
+
+
+def instances_row(frame: str, pan: bytes) -> Made:
+    """The frame's instances as annotations: a list of JSON texts, so that the document need not parse them again."""
+    values = _checked(frame, vps.read_instances, pan)
+    records = instances.annotations(values, vps.FrameName.from_image_id(frame))
+    texts = json.dumps([json.dumps(record) for record in records])
+    return Made(rows={"frame": [frame], "instances": [len(records)], "annotations": [texts]})
+
+
+def photo_file(frame: str, name: str, photo: bytes, own: bytes) -> Made:
+    """A photograph that both the release folder and Cityscapes have: they must be the same bytes."""
+    if photo != own:
+        told = "the release folder's photograph is not Cityscapes' of this frame: remove the folder img, or correct it"
+        raise BadItem(error("photo_differs", told, image=frame))
+    return Made([File(name, photo)])
+
+
+def stored_file(item: str, name: str, data: bytes) -> Made:
+    """A file as it is: a member of a zip, which no link can reach."""
+    return Made([File(name, data)])
+
+
+def dvps_files(frame: str, stem: str, pan: bytes, photo: list, depth: list) -> Made:
+    """The triplet of a DVPS frame: photograph and depth as they are, and 1000 category + instance, void 32000.
+
+    `photo`, `depth`: a reference each, in a list.
+    """
+    values = _checked(frame, vps.read_instances, pan)
+    _checked(frame, dvps.check_depth, depth[0].read(_HEAD), values.shape)
+    labels = dvps.instance_train_ids(values)
+    return Made(
+        [
+            _as_it_is(f"{stem}_leftImg8bit.png", photo[0]),
+            File(f"{stem}_gtFine_instanceTrainIds.png", png.gray_png(labels), content(labels)),
+            _as_it_is(f"{stem}_depth.png", depth[0]),
+        ]
+    )
+
+
+def _as_it_is(name: str, source: Any) -> File:
+    """A plain file is linked; a member of a zip has to be read."""
+    return File(name, source.read() if getattr(source, "packed", False) else source)

@@ -12,6 +12,7 @@ import hashlib
 import json
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -27,6 +28,18 @@ UPSTREAM_ORDER = ("GrapheneH", "GrapheneL", "GrapheneM", "hBN_Thin", "MoSe2", "W
 
 WITH_CLASS_FILE = "train_annotations_with_class_300.json"
 AGNOSTIC_FILE = "train_annotations_300.json"
+
+#: One row a class of a split.
+SPLIT_ROWS = {
+    "shot": "int32",
+    "run": "int32",
+    "category_id": "int32",
+    "name": "string",
+    "wanted": "int32",
+    "available": "int32",
+    "selected": "int32",
+    "usable": "int32",
+}
 
 Semantics = Literal["images", "exact"]
 
@@ -260,23 +273,40 @@ def few_shot_findings(with_class: dict, selected: Iterable[int], k: int) -> list
     return findings
 
 
+def split_rows(with_class: dict, selected: Iterable[int], k: int, run: int) -> dict[str, list]:
+    """One row a class (columns of `SPLIT_ROWS`): what there is, what was drawn, what the contrast loader keeps."""
+    chosen = set(selected)
+    rows = []
+    for category in with_class["categories"]:
+        members = [a for a in with_class["annotations"] if a["category_id"] == category["id"]]
+        drawn = [annotation for annotation in members if annotation["id"] in chosen]
+        usable = sum(map(is_usable, drawn))
+        rows.append((k, run, category["id"], category.get("name", "?"), min(k, len(members)), len(members), len(drawn), usable))
+    return {name: list(column) for name, column in zip(SPLIT_ROWS, zip(*rows, strict=True), strict=True)}
+
+
 def is_usable(annotation: dict) -> bool:
     """Whether upstream's contrast loader keeps the annotation: 200 pixels left after three erosions by a cross.
 
     Raises BadItem `bad_rle`.
     """
-    segmentation = annotation["segmentation"]
     try:
-        mask = rle.decode(_counts(annotation), tuple(segmentation["size"])).astype(bool)
+        return _survives(_counts(annotation), tuple(annotation["segmentation"]["size"]))
     except rle.RleError as problem:
         raise BadItem(error("bad_rle", str(problem), annotation_id=annotation["id"])) from None
-    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
-    if not rows.size:
+
+
+@lru_cache(maxsize=1 << 16)
+def _survives(counts: str, size: tuple[int, int]) -> bool:
+    x, y, w, h = rle.bbox(counts, size)
+    if w * h < _USABLE_AREA:
         return False
     # OpenCV does not erode from the picture's edge: beyond it everything counts as set.
-    padded = np.pad(mask, 1, constant_values=True)
-    box = np.s_[rows[0] : rows[-1] + 3, columns[0] : columns[-1] + 3]
-    window = padded[box].copy()
+    window = np.pad(rle.decode(counts, size)[y : y + h, x : x + w].astype(bool), 1)
+    window[0] |= y == 0
+    window[-1] |= y + h == size[0]
+    window[:, 0] |= x == 0
+    window[:, -1] |= x + w == size[1]
     for _ in range(_EROSIONS):
         inner = window[1:-1, 1:-1] & window[:-2, 1:-1] & window[2:, 1:-1] & window[1:-1, :-2] & window[1:-1, 2:]
         window[1:-1, 1:-1] = inner

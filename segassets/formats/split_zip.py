@@ -8,7 +8,7 @@ Source of the rules: the MaGGIe specification 1.2 to 1.5, APPNOTE 6.3.3 sections
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 
 from segassets.findings import BadItem, Finding, error, info, warning
 from segassets.formats.split_zip_checks import foreign_content, layout_findings
@@ -31,7 +31,8 @@ from segassets.formats.split_zip_records import (
 )
 
 __all__ = [
-    "Directory", "Entry", "Part", "Piece", "Range", "data_range", "member_findings", "merge_plan", "order_parts",
+    "Directory", "Entry", "Part", "Piece", "Range", "data_range", "member_findings", "merge_plan", "missing_parts",
+    "order_parts",
     "part_number", "read_directory", "safe_name",
 ]  # fmt: skip
 
@@ -59,8 +60,11 @@ def part_number(name: str) -> tuple[str, str, int | None] | None:
     return match["stem"], "split", int(match["split"]) if match["split"] else None
 
 
-def order_parts(names: Iterable[str]) -> list[str]:
+def order_parts(names: Iterable[str], absent: list[str] | None = None) -> list[str]:
     """The parts of one archive among `names`, in the order of their numbers (z10 after z09, z100 after z99).
+
+    With a list `absent`, missing parts before the last are put into it and stand in the result, so that the directory
+    can be read all the same; `read_directory` then has to be told about them.
 
     Names that are no parts are only looked at for hints (`X (1).z02`, `X.z02.crdownload`).
     Raises BadItem `missing_part` with one finding a missing part that the names give away; that parts are missing at
@@ -87,9 +91,18 @@ def order_parts(names: Iterable[str]) -> list[str]:
     missing = [f"{prefix}{number:0{width}d}" for number in gaps]
     if style == "split" and not last:
         missing.append(f"{stem}.zip")
+    others = [name for name in names if name not in numbered]
+    if missing and (absent is None or not last or len(missing) > _MAX_MISSING_NAMED):
+        raise BadItem(*_missing(missing, others))
     if missing:
-        raise BadItem(*_missing(missing, [name for name in names if name not in numbered]))
+        absent += missing
+        pieces = sorted([*pieces, *zip(gaps, missing, strict=True)])
     return [name for _, name in pieces] + last
+
+
+def missing_parts(names: Iterable[str], others: Iterable[str] = ()) -> list[Finding]:
+    """A finding a part that is not there, with a hint at what looks like it among `others`."""
+    return _missing(list(names), others)
 
 
 def _missing(missing: list[str], others: Iterable[str] = ()) -> list[Finding]:
@@ -107,26 +120,27 @@ def _missing(missing: list[str], others: Iterable[str] = ()) -> list[Finding]:
     return findings
 
 
-def read_directory(parts: Sequence[Part]) -> Directory:
+def read_directory(parts: Sequence[Part], absent: Container[str] = ()) -> Directory:
     """The central directory of the zip in these parts (in order, see `order_parts`), checked before any data is read.
 
     Reads the head of every part, the end of the last, the directory, and the local headers of the first and the last
     member of every part; never member data. `Directory.findings` says what is wrong with members (errors), and
     `extra_part`, `trailing_bytes` (warnings), `raw_split` (info).
+    Parts whose name is in `absent` are missing and have size 0: the members in them are `Directory.lost`.
     Raises BadItem when there is no usable directory: missing_part, empty_part, lfs_pointer, html_page, no_end_record,
     bad_end_record, bad_directory, directory_too_large, truncated_part.
     """
     parts = tuple(parts)
     if not parts:
         raise BadItem(error("missing_part", "no part of the archive is there"))
-    foreign = [finding for part in parts for finding in foreign_content(part)]
+    foreign = [finding for part in parts if part.name not in absent for finding in foreign_content(part)]
     if foreign:
         raise BadItem(*foreign)
     joined = Joined(parts)
     problems = []
     for position, disks in end_candidates(joined):
         try:
-            return _open(parts, joined.total - position, disks)
+            return _open(parts, joined.total - position, disks, absent)
         except BadItem as problem:
             problems.append(problem)
     if problems:
@@ -135,7 +149,7 @@ def read_directory(parts: Sequence[Part]) -> Directory:
     raise BadItem(error("no_end_record", message, part=parts[-1].name))
 
 
-def _open(parts: tuple[Part, ...], from_end: int, disks: int) -> Directory:
+def _open(parts: tuple[Part, ...], from_end: int, disks: int, absent: Container[str]) -> Directory:
     if disks > len(parts):
         raise BadItem(*_missing_disks(parts, disks))
     if disks == len(parts) == 1:
@@ -153,7 +167,7 @@ def _open(parts: tuple[Part, ...], from_end: int, disks: int) -> Directory:
                 pass
             raise
     used = (*parts[: disks - 1], parts[-1])
-    return _read(used, from_end, "split", _extra(parts[disks - 1 : -1], disks))
+    return _read(used, from_end, "split", _extra(parts[disks - 1 : -1], disks), absent)
 
 
 def _extra(parts: Iterable[Part], disks: int) -> list[Finding]:
@@ -173,7 +187,9 @@ def _missing_disks(parts: Sequence[Part], disks: int) -> list[Finding]:
     return [error("missing_part", message, part=parts[-1].name)]
 
 
-def _read(parts: tuple[Part, ...], from_end: int, kind: Kind, findings: list[Finding]) -> Directory:
+def _read(
+    parts: tuple[Part, ...], from_end: int, kind: Kind, findings: list[Finding], absent: Container[str] = ()
+) -> Directory:
     joined = Joined(parts)
     if from_end > joined.total:
         raise BadItem(error("no_end_record", "the end record is not in this part", part=parts[-1].name))
@@ -186,8 +202,29 @@ def _read(parts: tuple[Part, ...], from_end: int, kind: Kind, findings: list[Fin
     if end.trailing:
         message = f"{end.trailing} bytes follow the archive; they are ignored"
         findings = [*findings, warning("trailing_bytes", message, part=parts[-1].name)]
-    layout = layout_findings(joined, entries, start, end, kind)
-    return Directory(parts, entries, kind, end, start, marker, raw, [*findings, *layout])
+    lost = _lost(parts, entries, end.directory_disk, absent)
+    there = [entry for index, entry in enumerate(entries) if index not in lost]
+    layout = layout_findings(joined, there, start, end, kind)
+    return Directory(parts, entries, kind, end, start, marker, raw, [*findings, *layout], lost)
+
+
+def _lost(parts: Sequence[Part], entries: list[Entry], end_disk: int, absent: Container[str]) -> dict[int, str]:
+    """Members that begin in a missing part, or run on into one: by number, the part."""
+    gone = {disk for disk, part in enumerate(parts) if part.name in absent}
+    if not gone:
+        return {}
+    order = sorted(range(len(entries)), key=lambda index: (entries[index].disk, entries[index].offset))
+    lost = {}
+    for place, index in enumerate(order):
+        following = entries[order[place + 1]].disk if place + 1 < len(order) else end_disk
+        first = entries[index].disk
+        # The last member of a part may end in it; whether it does, its size against the part's tells.
+        length = LOCAL.size + len(entries[index].raw_name) + entries[index].compressed_size
+        runs_on = entries[index].offset + length > parts[first].size
+        touched = gone & (set(range(first, following + 1)) if runs_on else {first})
+        if touched:
+            lost[index] = parts[min(touched)].name
+    return lost
 
 
 def _directory_start(joined: Joined, end: EndRecord, kind: Kind) -> int:

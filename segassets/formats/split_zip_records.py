@@ -95,7 +95,8 @@ class Directory(NamedTuple):
 
     `parts`: the parts that are used (extra ones are left out), `start`: position of the first central header,
     `marker`: length of the spanning marker before the first member (0 or 4), `raw`: the records as they are,
-    `findings`: what is wrong; errors name the members and parts that cannot be read.
+    `findings`: what is wrong; errors name the members and parts that cannot be read. `lost`: by number of the entry,
+    the missing part that its bytes lie in.
     """
 
     parts: tuple[Part, ...]
@@ -106,6 +107,7 @@ class Directory(NamedTuple):
     marker: int
     raw: bytes
     findings: list[Finding]
+    lost: dict[int, str] = {}
 
     @property
     def joined(self) -> Joined:

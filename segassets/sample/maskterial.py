@@ -55,9 +55,6 @@ class Chip:
 
 def files() -> Iterator[tuple[str, bytes]]:
     """Every file below `maskterial/`."""
-    from segassets.sample.released import annotation_files
-
-    training: dict[str, Chip] = {}
     classes = [{"id": k, "name": f"Class {k}", "labels": [str(k)]} for k in (1, 2, 3, 4)]
     document = {"classes": classes, "class_agnostic_name": "flake", "ignore_labels": ["__ignore__", "_background_"]}
     yield "maskterial/GrapheneH/classes.json", json.dumps(document, indent=1).encode("ascii")
@@ -71,9 +68,6 @@ def files() -> Iterator[tuple[str, bytes]]:
                 rgb = photograph(chip.canvas.rgb, key, 0.55, 1.3, 0.05)
                 yield f"{stem}.jpg", jpeg_bytes(rgb, 95)
                 yield f"{stem}.json", _labelme(chip, stem.rsplit("/", 1)[1])
-                if split == "train":
-                    training[f"{name}.jpg"] = chip
-    yield from annotation_files(training)
 
 
 def micrograph(key: object) -> Chip:

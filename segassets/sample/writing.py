@@ -9,7 +9,7 @@ import pathlib
 from collections.abc import Iterator
 
 MARKER = ".segassets-sample.json"
-VERSION = "2"
+VERSION = "3"
 _TEMPORARY = ".segassets-part"
 
 

@@ -1,11 +1,13 @@
 """A tar that can be read at any offset: the raw file itself, or its unpacked copy when it is gzip-compressed.
 
 Some SA-1B shards are gzip files despite their name. gzip has no index, so such a shard is unpacked once, into the
-store's work area under a name made of the raw file's path, size and time; it is made again when it is gone.
+store's work area under a name made of the raw file's path, size and time; it is made again when it is gone, and the
+one of an earlier download of the same name goes.
 """
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import hashlib
 import zlib
@@ -49,14 +51,21 @@ def plain_tar(raw: Raw, path: str) -> PlainTar:
     if not is_gzip(raw.ref(path).read(limit=4)):
         return PlainTar(raw.ref(path))
     entry = raw.files[path]
-    token = hashlib.sha256(f"{raw.root}/{raw.dataset}/{path} {entry.size} {entry.version}".encode()).hexdigest()[:24]
-    target = f"{names.HOME}/unpacked/{token}.tar"
+    which = f"{names.HOME}/unpacked/{_token(f'{raw.root}/{raw.dataset}/{path}')}"
+    target = f"{which}/{_token(f'{entry.size} {entry.version}')}.tar"
     files = files_at(raw.scratch)
     if files.stat(target) is None:
-        with files.create(target) as out:
+        with contextlib.suppress(FileExistsError), files.create(target) as out:
+            if files.stat(target) is not None:
+                raise FileExistsError(target)  # another run has made it while this one waited
             for piece in _unpacked(raw, path, entry.size):
                 out.write(piece)
+        files.delete(other for other in files.walk(which) if other.endswith(".tar") and other != target)
     return PlainTar(Ref(raw.scratch, target))
+
+
+def _token(text: str) -> str:
+    return hashlib.sha256(text.encode(errors="surrogateescape")).hexdigest()[:24]
 
 
 def _unpacked(raw: Raw, path: str, size: int) -> Iterator[bytes]:

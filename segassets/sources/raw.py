@@ -17,9 +17,10 @@ _GLOB = "*?["
 class Raw:
     """The files of one dataset's raw folder that an asset declares to read: nothing else is seen of it.
 
-    `patterns` are relative to the dataset's folder; `*` also matches `/`. One that begins with `/` is relative to the
-    raw root, for a dataset that is made from another one's download as well; so are the paths it gives. `scratch` is the root below whose
-    `.segassets/` a source may unpack what cannot be read in place.
+    `patterns` are relative to the dataset's folder; `*` also matches `/`, except in one that begins with `./`, which
+    looks at the top only. One that begins with `/` is relative to the raw root, for a dataset that is made from another
+    one's download as well; so are the paths it gives. `scratch` is the root below whose `.segassets/` a source may
+    unpack what cannot be read in place.
     """
 
     def __init__(self, root: str, dataset: str, patterns: Iterable[str], scratch: str):
@@ -27,25 +28,40 @@ class Raw:
         self.dataset = dataset
         self.patterns = tuple(patterns)
         self.scratch = scratch
+        self._walked: dict[str, dict[str, Entry]] = {}
 
     @cached_property
     def files(self) -> dict[str, Entry]:
         """Every file that a pattern names, sorted by path relative to the dataset's folder."""
         found: dict[str, Entry] = {}
-        for pattern in self.patterns:
-            found.update(self._match(pattern))
+        for listed in self._by_pattern.values():
+            found.update(listed)
         return dict(sorted(found.items()))
+
+    @cached_property
+    def _by_pattern(self) -> dict[str, dict[str, Entry]]:
+        return {pattern: self._match(pattern) for pattern in self.patterns}
 
     def _match(self, pattern: str) -> dict[str, Entry]:
         files = files_at(self.root)
         if not any(char in pattern for char in _GLOB):
             entry = files.stat(self._below_root(pattern))
             return {pattern: entry} if entry else {}
+        if pattern.startswith("./"):
+            names = fnmatch.filter(files.names(self.dataset), pattern[2:])
+            found = ((name, files.stat(self._below_root(name))) for name in names)
+            return {name: entry for name, entry in found if entry is not None}
         fixed = pattern[: min(pattern.index(char) for char in _GLOB if char in pattern)].rpartition("/")[0]
         prefix = "/" if pattern.startswith("/") else ""
         cut = 0 if prefix else len(self.dataset) + 1
-        named = ((f"{prefix}{path[cut:]}", entry) for path, entry in files.walk(self._below_root(fixed)).items())
+        named = ((f"{prefix}{path[cut:]}", entry) for path, entry in self._walk(self._below_root(fixed)).items())
         return {path: entry for path, entry in named if fnmatch.fnmatchcase(path, pattern)}
+
+    def _walk(self, folder: str) -> dict[str, Entry]:
+        """One listing a folder, however many patterns look into it."""
+        if folder not in self._walked:
+            self._walked[folder] = files_at(self.root).walk(folder)
+        return self._walked[folder]
 
     def _below_root(self, path: str) -> str:
         if path.startswith("/"):
@@ -71,8 +87,7 @@ class Raw:
     def fingerprint(self) -> dict[str, list]:
         """For each pattern: how many files, how many bytes, and a digest of their names, sizes and times or ETags."""
         marks = {}
-        for pattern in self.patterns:
-            entries = self._match(pattern) if len(self.patterns) > 1 else self.files
+        for pattern, entries in self._by_pattern.items():
             listing = [[path, entry.size, entry.version] for path, entry in entries.items()]
             digest = hashlib.sha256(json.dumps(listing).encode()).hexdigest()[:32]
             marks[pattern] = [len(listing), sum(entry.size for entry in entries.values()), digest]
@@ -81,4 +96,6 @@ class Raw:
 
 def matches(pattern: str, path: str) -> bool:
     """Whether a raw file is one that a declared pattern reads."""
+    if pattern.startswith("./"):
+        return "/" not in path and fnmatch.fnmatchcase(path, pattern[2:])
     return fnmatch.fnmatchcase(path, pattern)

@@ -37,21 +37,25 @@ class Entry:
     version: str
 
 
+class UnsafePath(ValueError):
+    """A path that is no plain relative path below its root."""
+
+
 def check_relative(path: str) -> str:
-    """The path itself, when it is relative, normalised and stays below its root; ValueError says why not."""
+    """The path itself, when it is relative, normalised and stays below its root; UnsafePath says why not."""
     if not path or path.startswith("/") or "\\" in path or _CONTROL.search(path):
-        raise ValueError(f"{path!r} is not a plain relative path")
+        raise UnsafePath(f"{path!r} is not a plain relative path")
     try:
         size = len(path.encode())
     except UnicodeEncodeError:
-        raise ValueError(f"{path!r} is not valid UTF-8") from None
+        raise UnsafePath(f"{path!r} is not valid UTF-8") from None
     if size > MAX_KEY_BYTES:
-        raise ValueError(f"{path[:80]!r}... is longer than {MAX_KEY_BYTES} bytes")
+        raise UnsafePath(f"{path[:80]!r}... is longer than {MAX_KEY_BYTES} bytes")
     for name in path.split("/"):
         if name in ("", ".", ".."):
-            raise ValueError(f"{path!r} has the part {name!r}, which could leave the store")
+            raise UnsafePath(f"{path!r} has the part {name!r}, which could leave the store")
         if len(name.encode()) > MAX_NAME_BYTES:
-            raise ValueError(f"{path[:80]!r}... has a name longer than {MAX_NAME_BYTES} bytes")
+            raise UnsafePath(f"{path[:80]!r}... has a name longer than {MAX_NAME_BYTES} bytes")
     return path
 
 
@@ -243,7 +247,7 @@ def _in_folder(path: str, act: Callable[[], Any], needs: str | None = None) -> A
         except FileNotFoundError:
             if attempt == PRUNED_MEANWHILE - 1 or (needs is not None and not os.path.lexists(needs)):
                 raise
-            with contextlib.suppress(FileNotFoundError):
+            with contextlib.suppress(FileNotFoundError, FileExistsError):  # made or removed while it is being made
                 os.makedirs(os.path.dirname(path), exist_ok=True)
 
 
@@ -339,6 +343,11 @@ class Bucket:
         except FileNotFoundError:
             return None
         return Entry(int(about["ContentLength"]), about["ETag"].strip('"'))
+
+    def sizes(self, paths: Sequence[str]) -> list[int]:
+        """Bytes of objects, asked for side by side. FileNotFoundError when one is not there."""
+        answers = self._call_all([("head_object", {"Key": self.key(path)}) for path in paths])
+        return [int(about["ContentLength"]) for about in answers]
 
     def _list(self, prefix: str, **how: str) -> Iterator[dict[str, Any]]:
         page = self.call("list_objects_v2", Prefix=prefix, MaxKeys=LIST_PAGE, **how)

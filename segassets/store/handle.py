@@ -1,4 +1,4 @@
-"""What a downstream asset gets of an upstream one: a light handle that reads what is asked for, when it is asked for."""
+"""What a downstream asset gets of an upstream one: a light handle that reads what is asked for, when it is."""
 
 from __future__ import annotations
 

@@ -41,7 +41,7 @@ def below(folder: str, name: str) -> str:
 
 def foreign(files: Folder | Bucket, paths: Iterable[str], ours: set[str]) -> list[str]:
     """What lies at a target path, or is a file where a folder must be, and was not published by this partition."""
-    wanted = by_folder(paths)
+    wanted = by_folder(path for path in paths if not path.startswith(f"{names.HOME}/"))  # there all is ours
     taken = _files_for_folders(files, wanted)
     if isinstance(files, Bucket) and len(wanted) > FEW_FOLDERS:
         present = files.walk(_common_folder(wanted))  # a listing a folder would be a request a folder
@@ -68,7 +68,7 @@ def _files_for_folders(files: Folder | Bucket, folders: Iterable[str]) -> list[s
 
 def _common_folder(folders: Iterable[str]) -> str:
     folders = list(folders)
-    return os.path.commonpath(folders) if all(folders) else ""
+    return os.path.commonpath(folders) if folders and all(folders) else ""
 
 
 def announce(files: Folder | Bucket, asset: str, partition: str | None, stage: str, remove: list[str]) -> None:

@@ -13,20 +13,20 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, field
 from typing import BinaryIO
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from segassets.errors import SegassetsError
 from segassets.findings import Finding
 from segassets.formats import zip_stored
 from segassets.items import File, Made
-from segassets.errors import SegassetsError
 from segassets.sources.ref import Ref, files_at
 from segassets.store import copying, manifest, names
-from segassets.store.files import Bucket, Folder, check_relative
+from segassets.store.files import Bucket, Folder, UnsafePath, check_relative
 
 FLUSH_BYTES = 64 * 2**20
 COPY_BYTES = 16 * 2**20
@@ -47,10 +47,10 @@ class Place:
         return files_at(self.root)
 
     def target(self, name: str) -> str:
-        """The published path of an artifact's file; ValueError when it would leave the store or enter our own part."""
+        """The published path of an artifact's file; UnsafePath when it would leave the store or enter our own part."""
         path = check_relative(f"{self.into}/{name}" if self.into else name)
         if path.split("/", 1)[0] == names.HOME:
-            raise ValueError(f"{path!r} lies in the platform's own folder")
+            raise UnsafePath(f"{path!r} lies in the platform's own folder")
         return path
 
     def staged(self, target: str) -> str:
@@ -160,7 +160,8 @@ class BatchWriter:
         there = files_at(source.root)
         if isinstance(here, Folder) and isinstance(there, Folder):
             return copying.bring(here, self._place.staged(target), source, self._place.copy_mode)
-        if isinstance(here, Bucket) and isinstance(there, Bucket) and source.offset == 0 and source.length is None:
+        whole = source.offset == 0 and source.length is None and source.digest is None
+        if whole and isinstance(here, Bucket) and isinstance(there, Bucket):
             return 0, _ServerCopy(source)
         return self._write_stream(target, pieces(source))
 
@@ -225,12 +226,13 @@ class BatchWriter:
         """Copy whole objects within S3; their digest is the ETag, because nobody has read them."""
         if not self._copies:
             return
-        uris = [files_at(source.root).uri(source.path) for _, source in self._copies]
+        raw = files_at(self._copies[0][1].root)  # the items of a batch come from one root
+        uris = [raw.uri(source.path) for _, source in self._copies]
         targets = [self._place.staged(self._listed["path"][number]) for number, _ in self._copies]
         try:
-            sizes = [files_at(source.root).stat(source.path).size for _, source in self._copies]
+            sizes = raw.sizes([source.path for _, source in self._copies])
             etags = self._place.files.copy_many(list(zip(uris, targets, sizes, strict=True)))
-        except (AttributeError, FileNotFoundError):
+        except FileNotFoundError:
             raise SegassetsError(f"an object below {uris[0].rpartition('/')[0]} has gone; run again") from None
         for (number, _), size, etag in zip(self._copies, sizes, etags, strict=True):
             self._listed["bytes"][number] = size

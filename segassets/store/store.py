@@ -80,7 +80,7 @@ class Store:
                 publish.carry_out(self.files, asset, partition, lock.confirm)
             yield lock
         finally:
-            del _held[self.root, path]
+            _held.pop((self.root, path), None)
             lock.release()
 
     def stage(

@@ -11,7 +11,7 @@ import contextlib
 import multiprocessing
 import sys
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 
 from segassets.errors import SegassetsError
@@ -27,11 +27,9 @@ def run(tasks: Sequence[Task], workers: int) -> Iterator[Summary]:
         for task in tasks:
             yield run_batch(task)
         return
-    pool = _pool(workers)
-    futures = []
+    futures: list[Future] = []
     try:
-        with _no_main_module():
-            futures = [pool.submit(run_batch, task) for task in tasks]
+        futures = _submit(tasks, workers)
         for future in as_completed(futures):
             yield future.result()
     except BrokenProcessPool:
@@ -43,6 +41,16 @@ def run(tasks: Sequence[Task], workers: int) -> Iterator[Summary]:
     finally:
         for future in futures:
             future.cancel()
+
+
+def _submit(tasks: Sequence[Task], workers: int) -> list[Future]:
+    """All tasks to the pool; to a new one when a worker was ended while there was nothing to do."""
+    with _no_main_module():
+        try:
+            return [_pool(workers).submit(run_batch, task) for task in tasks]
+        except BrokenProcessPool:
+            _pools.pop(workers, None)
+            return [_pool(workers).submit(run_batch, task) for task in tasks]
 
 
 def _pool(workers: int) -> ProcessPoolExecutor:

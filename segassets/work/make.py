@@ -11,12 +11,12 @@ import logging
 import random
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cached_property, partial
 from importlib import metadata
 from typing import Any
 
 from segassets.declaration import Artifact
-from segassets.errors import NotPublished, PartitionRejected, SegassetsError, Skip
+from segassets.errors import BeingPublished, NotPublished, PartitionRejected, SegassetsError, Skip
 from segassets.findings import BadItem, Finding
 from segassets.items import File, Made
 from segassets.settings import Settings
@@ -58,8 +58,9 @@ class Job:
     def store(self) -> Store:
         return Store(self.settings.store)
 
-    @property
+    @cached_property
     def raw(self) -> Raw:
+        """One listing for the fingerprint and for what is read, so that the one is of the other."""
         patterns = self.artifact.patterns(self.partition)
         return Raw(self.settings.raw, self.artifact.dataset, patterns, scratch=self.settings.store)
 
@@ -68,7 +69,14 @@ class Job:
         return self.artifact.max_rejected if self.max_rejected is None else self.max_rejected
 
     def inputs(self) -> dict[str, Any]:
-        """A handle for each upstream asset; for one of other partitions, a function that gives its handles by key."""
+        """A handle for each upstream asset; for one of other partitions, a function that gives its handles by key.
+
+        They stay the same: what is read is of the versions that the fingerprint names.
+        """
+        return self._inputs
+
+    @cached_property
+    def _inputs(self) -> dict[str, Any]:
         handles: dict[str, Any] = dict(self.handles)
         for name, key in self.artifact.inputs.items():
             if name in self.artifact.whole_inputs:
@@ -76,7 +84,6 @@ class Job:
             elif name not in handles:
                 handles[name] = self.store.handle(key, self.partition)
         return handles
-
 
     def arguments(self) -> dict[str, Any]:
         """What the artifact's functions get: its inputs, and `raw` when it reads raw files."""
@@ -125,9 +132,9 @@ def input_versions(job: Job) -> dict[str, str]:
     versions = {}
     for name, handle in job.inputs().items():
         if isinstance(handle, Whole):
-            for partition in handle.partitions:
-                if job.partition is None or partition is None or job.partition.startswith(partition):
-                    versions[f"{handle.asset} {partition}"] = handle[partition].data_version
+            wanted = job.artifact.whole_inputs[name]
+            for partition in wanted(job.partition) if wanted else handle.partitions:
+                versions[f"{handle.asset} {partition}"] = handle[partition].data_version
         else:
             versions[job.artifact.inputs[name]] = handle.data_version
     return versions
@@ -158,16 +165,22 @@ def library_versions() -> dict[str, str]:
 
 
 def is_current(job: Job) -> bool:
-    """Whether the published partition is what the job would make: nothing is read but listings and manifests."""
+    """Whether the published partition is what the job would make: nothing is read but listings and manifests.
+
+    What a killed run has left is work to do: to finish what it had announced, or to clear it away.
+    """
+    return not job.store.unfinished(job.artifact.key, job.partition) and _is_current(job)
+
+
+def _is_current(job: Job) -> bool:
     footer = job.store.footer(job.artifact.key, job.partition)
     if footer is None or job.force:
         return False
     try:
-        inputs = input_versions(job)
-    except NotPublished:
+        mark = fingerprint(job, input_versions(job), job.raw.fingerprint() if job.artifact.reads else {})
+        return footer.fingerprint == mark and _still_there(job) and _tolerated(job, footer)
+    except (NotPublished, BeingPublished):
         return False
-    mark = fingerprint(job, inputs, job.raw.fingerprint() if job.artifact.reads else {})
-    return footer.fingerprint == mark and _still_there(job) and _tolerated(job, footer)
 
 
 def _tolerated(job: Job, footer: manifest.Footer) -> bool:
@@ -190,7 +203,8 @@ def prepare(job: Job) -> Outcome:
     """
     store, artifact = job.store, job.artifact
     footer = store.footer(artifact.key, job.partition)
-    if footer is not None and is_current(job):
+    if footer is not None and _is_current(job):
+        store.clear(artifact.key, job.partition)
         view = store.handle(artifact.key, job.partition)
         return Outcome(job, footer, store.findings(artifact.key, job.partition), view)
     inputs = input_versions(job)
@@ -198,7 +212,8 @@ def prepare(job: Job) -> Outcome:
     mark = fingerprint(job, inputs, raw)
     versions = library_versions()
     staged_mark = hashlib.sha256(json.dumps([mark, versions, job.force and job.run_id]).encode()).hexdigest()[:32]
-    stage = store.stage(artifact.key, job.partition, artifact.target(job.partition), staged_mark, artifact.rows)
+    into, copy_mode = artifact.target(job.partition), job.settings.copy_mode
+    stage = store.stage(artifact.key, job.partition, into, staged_mark, artifact.rows, copy_mode)
     progress = Progress(job.label, say=job.say)
     try:
         listed = _carry_out(job, stage, progress)

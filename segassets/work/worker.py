@@ -9,18 +9,27 @@ for _variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
 
 import contextlib
 import fcntl
+import functools
+import itertools
 import logging
 import multiprocessing
 import threading
 import traceback
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, replace
 from typing import Any
 
+from segassets.errors import SegassetsError
 from segassets.findings import BadItem, error
-from segassets.items import Made
-from segassets.sources.ref import Ref
+from segassets.items import File, Made
+from segassets.sources.ref import Ref, files_at
+from segassets.store.files import Bucket, UnsafePath
 from segassets.store.stage import BatchWriter, Place, Summary
+
+READ_AHEAD = 8  # items on S3, each perhaps of some megabytes
+READ_WHOLE = 32 * 2**20  # larger ranges are streamed
 
 log = logging.getLogger("segassets.worker")
 
@@ -63,16 +72,17 @@ def run_batch(task: Task) -> Summary:
     """Make every item of a batch and commit it. One bad item never stops the others."""
     with _shared(task.lock):
         writer = BatchWriter(task.place, task.number, task.packed)
-        for label, item in task.batch.load():
+        for label, resolve in _ahead(task.batch.load()):
             try:
-                made = task.work(**_resolved(item), **task.constants)
-                writer.add(label, made)
+                writer.add(label, task.work(**resolve(), **task.constants))
             except BadItem as bad:
                 writer.reject(bad.findings)
             except (EOFError, FileNotFoundError) as problem:
                 writer.reject([error("unreadable", f"{problem}; was the file changed or removed?", image=label)])
-            except OSError:
-                raise  # a full disk or a lost store is nobody's bad input: the run fails, and can be resumed
+            except UnsafePath as problem:
+                writer.reject([error("unsafe_path", f"{problem}; not written", image=label)])
+            except (OSError, MemoryError, SegassetsError):
+                raise  # a full disk, a lost store, an input that is being replaced: nobody's bad item; can be resumed
             except Exception as problem:
                 log.error("%s: %s", label, traceback.format_exc())
                 text = f"{type(problem).__name__}: {problem} (a fault of segassets or of a library: please report it)"
@@ -80,5 +90,40 @@ def run_batch(task: Task) -> Summary:
         return writer.commit()
 
 
+def _ahead(items: Iterator[tuple[str, dict]]) -> Iterator[tuple[str, Callable[[], dict]]]:
+    """Each item with a function that gives it with its bytes read. What lies on S3 is read a few items ahead."""
+    first = next(items, None)
+    if first is None:
+        return
+    items = itertools.chain([first], items)
+    if not any(_remote(value) for value in first[1].values()):
+        for label, item in items:
+            yield label, functools.partial(_resolved, item)
+        return
+    with ThreadPoolExecutor(READ_AHEAD) as pool:
+        waiting: deque[tuple[str, Future]] = deque()
+        for label, item in items:
+            waiting.append((label, pool.submit(_resolved, item)))
+            if len(waiting) > READ_AHEAD:
+                label, future = waiting.popleft()
+                yield label, future.result
+        for label, future in waiting:
+            yield label, future.result
+
+
+def _remote(value: Any) -> bool:
+    source = value.data if isinstance(value, File) else value
+    return isinstance(source, Ref) and isinstance(files_at(source.root), Bucket)
+
+
 def _resolved(item: dict) -> dict:
-    return {name: value.read() if isinstance(value, Ref) else value for name, value in item.items()}
+    return {name: _read(value) for name, value in item.items()}
+
+
+def _read(value: Any) -> Any:
+    """Bytes for a reference. A range of an object that is to be copied is read as well; it cannot be linked."""
+    if isinstance(value, Ref):
+        return value.read()
+    if isinstance(value, File) and _remote(value) and (value.data.length or READ_WHOLE) < READ_WHOLE:
+        return replace(value, data=value.data.read(), source=value.source or value.data.label)
+    return value

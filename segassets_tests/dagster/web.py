@@ -82,7 +82,8 @@ ASSET = """query($path: [String!]!, $partitions: [String!]) { assetNodeOrError(a
             ... on TableMetadataEntry { table { records } } } } } } }"""
 CHECK = """query($path: [String!]!, $name: String!, $partition: String) {
     assetCheckExecutions(assetKey: {path: $path}, checkName: $name, limit: 5, partition: $partition) {
-        status evaluation { success severity metadataEntries { label ... on TableMetadataEntry { table { records } } } } } }"""
+        status evaluation { success severity
+            metadataEntries { label ... on TableMetadataEntry { table { records } } } } } }"""
 
 
 def asset(ask: Ask, key: str, *partitions: str) -> dict:

@@ -1,156 +1,80 @@
-"""From the release's masks to the video panoptic ground truth; frames are joined by their ids, never by position."""
+"""From the masks to label maps, panoptic videos and their ground truth; frames are joined by their ids."""
 
+from functools import partial
 from typing import Literal
 
-import dagster as dg
-
 from segassets.artifact import artifact
-from segassets.defs.cityscapes_vps import show
+from segassets.defs.cityscapes_vps import checks, show
+from segassets.defs.cityscapes_vps.frames import Flavour, nothing_for, repaired
+from segassets.defs.cityscapes_vps.raw import SPLITS
 from segassets.findings import info
 from segassets.formats import cityscapes_vps as vps
+from segassets.formats import cityscapes_vps_instances, cityscapes_vps_lists
 from segassets.formats.cityscapes_vps_items import (
-    FRAME_ROWS,
+    INSTANCE_ROWS,
+    LABEL_ROWS,
+    PAN_ROWS,
     VIDEO_ROWS,
+    instances_row,
     labelmap_file,
     panoptic_gt_pieces,
     panoptic_inst_file,
     panoptic_video_file,
 )
 from segassets.work.join import join
-from segassets.work.plans import Items, copy, each, files, fold
-
-SPLITS = dg.StaticPartitionsDefinition(["train", "val", "test"])
-
-raw = dg.AssetSpec(
-    ["cityscapes_vps", "raw"],
-    partitions_def=SPLITS,
-    group_name="cityscapes_vps",
-    description="The Cityscapes-VPS release, with Cityscapes' gtFine beside it for the 20th frames.",
-    metadata={
-        "licence": "CC BY-NC-SA 4.0, and the Cityscapes licence",
-        "link": dg.MetadataValue.url("https://github.com/mcahny/vps"),
-        "citation": "Kim et al., Video Panoptic Segmentation, CVPR 2020, arXiv:2006.11339",
-    },
-)
-
-LIST = "panoptic_im_{partition}_city_vps.json"
-CENTRAL = "/cityscapes/gtFine/val/*"
-MASKS = ("{partition}/cls/*", "{partition}/inst/*", CENTRAL)
+from segassets.work.plans import Items, each, fold
 
 
-def _by_frame(paths, folder, kind, listed):
-    """Mask files by frame: the release's own, and those of Cityscapes for the 20th frames."""
-    names = {path.rsplit("/", 1)[-1]: path for path in paths}
-    found = {}
-    for frame in listed:
-        name = frame.file_name(kind)
-        own = f"{folder}/{name}"
-        central = names.get(frame.cityscapes_file_name(kind)) if frame.central else None
-        if own in names.values():
-            found[frame.image_id] = own
-        elif central is not None:
-            found[frame.image_id] = central
-    return found
+def _refs(handle):
+    """References to an asset's files by frame."""
+    return {frame: handle.ref(path) for frame, path in handle.paths.items()}
 
 
-@artifact("cityscapes_vps/frame_list", SPLITS, into="", reads=(LIST, *MASKS), rows=FRAME_ROWS, code_version="1")
-def frame_list(raw, partition):
-    """The labelled frames of a split, in image-id order, and where the masks of each lie.
-
-    From the release's list, else from the names of the colour masks. Frames without a mask are errors in train and
-    val; test has no masks.
-    """
-    path = LIST.format(partition=partition)
-    own = [p.rsplit("/", 1)[1] for p in raw.paths if p.startswith(f"{partition}/cls/")]
-    by_name, strange = vps.frames_from_names(own, "colour_mask")
-    if path in raw:
-        frames, findings = vps.frames_from_release_list(raw.read(path))
-    else:
-        frames, findings = by_name, []
-    sources = {
-        kind: _by_frame(raw.paths, f"{partition}/{kind}", name, frames)
-        for kind, name in (("cls", "colour_mask"), ("inst", "instance_map"))
-    }
-    if partition == "test":
-        items = [{"frame": frame.image_id, "cls": None, "inst": None} for frame in frames]
-        missing = []
-    else:
-        items, missing = join([frame.image_id for frame in frames], "frame", **sources)
-    about = {frame.image_id: frame for frame in frames}
-    rows = {name: [item[name] for item in items] for name in ("frame", "cls", "inst")}
-    for name in ("clip", "number", "central"):
-        rows[name] = [getattr(about[item["frame"]], name) for item in items]
-    return files(rows={name: rows[name] for name in FRAME_ROWS}, findings=[*findings, *strange, *missing])
+def _named(handle):
+    """Bare file names by frame."""
+    return {frame: path.rsplit("/", 1)[1] for frame, path in handle.paths.items()}
 
 
-def _masks(frame_list, raw, kind):
-    """(frame, published name, reference) of the masks of one kind."""
-    names = {"cls": "colour_mask", "inst": "instance_map"}
-    for row in frame_list.records(["frame", "central", kind]):
-        if row[kind] is not None:
-            frame = vps.FrameName.from_image_id(row["frame"], central=row["central"])
-            yield row["frame"], frame.file_name(names[kind]), raw.ref(row[kind])
-
-
-def _no_masks(partition):
-    return files(findings=[info("no_masks", f"the release has no masks of {partition}; nothing is published")])
-
-
-@artifact(
-    "cityscapes_vps/cls",
-    SPLITS,
-    into="cityscapes_vps/{partition}/cls",
-    reads=MASKS,
-    code_version="1",
-    show=show.pictures,
-)
-def cls(frame_list, raw, partition):
-    """Colour masks of all labelled frames, byte for byte; the 20th frames come from Cityscapes' gtFine."""
-    items = list(_masks(frame_list, raw, "cls"))
-    return copy(items) if items else _no_masks(partition)
-
-
-@artifact("cityscapes_vps/inst", SPLITS, into="cityscapes_vps/{partition}/inst", reads=MASKS, code_version="1")
-def inst(frame_list, raw, partition):
-    """Instance maps of all labelled frames, byte for byte."""
-    items = list(_masks(frame_list, raw, "inst"))
-    return copy(items) if items else _no_masks(partition)
-
-
-def _named(paths):
-    """Items of published masks: (frame, name of the colour mask), by frame."""
-    return {frame: path.rsplit("/", 1)[1] for frame, path in paths.items()}
+def _maps(handle, as_name):
+    """The maps of an asset as items: frame, the bytes under `as_name`, the file's name."""
+    names = _named(handle)
+    return [{"frame": frame, as_name: ref, "name": names[frame]} for frame, ref in _refs(handle).items()]
 
 
 @artifact(
     "cityscapes_vps/labelmap",
     SPLITS,
     into="cityscapes_vps/{partition}/labelmap",
-    code_version="1",
+    rows=LABEL_ROWS,
+    code_version="2",
+    check=checks.labelmap,
     show=show.label_maps,
 )
 def labelmap(cls, partition):
     """Category of every pixel: 0 to 18 as in the table, 255 where the colour is none of the nineteen. 8-bit grey."""
-    items = [{"frame": f, "cls": cls.ref(path), "name": path.rsplit("/", 1)[1]} for f, path in cls.paths.items()]
-    return each(Items(items, "frame"), labelmap_file) if items else _no_masks(partition)
+    items = _maps(cls, "cls")
+    return each(Items(items, "frame"), labelmap_file) if items else nothing_for(partition, "masks")
 
 
 @artifact(
     "cityscapes_vps/panoptic_inst",
     SPLITS,
     into="cityscapes_vps/{partition}/panoptic_inst",
-    code_version="1",
-    show=show.label_maps,
+    rows=PAN_ROWS,
+    code_version="2",
+    check=checks.panoptic_inst,
+    show=show.panoptic_maps,
 )
 def panoptic_inst(frame_list, cls, inst, partition, *, groups: Literal["void", "crowd"] = "void"):
-    """Stuff as its category, things as 1000 category + instance, void 255; 16-bit grey, joined by frame."""
+    """Stuff as its category, things as 1000 category + instance, void 255; 16-bit grey.
+
+    Class by the majority of colours under an instance, frame by frame, as upstream. `groups=crowd` keeps thing pixels
+    without an instance as the bare category (11 to 18), which becomes a crowd in the ground truth.
+    """
     frames = [row["frame"] for row in frame_list.records(["frame", "cls"]) if row["cls"] is not None]
-    masks = {
-        name: {f: handle.ref(p) for f, p in handle.paths.items()} for name, handle in (("cls", cls), ("inst", inst))
-    }
-    items, findings = join(frames, "frame", **masks, name=_named(cls.paths))
+    items, findings = join(frames, "frame", cls=_refs(cls), inst=_refs(inst), name=_named(cls))
     if not items and not findings:
-        return _no_masks(partition)
+        return nothing_for(partition, "masks")
     return each(Items(items, "frame"), panoptic_inst_file, findings=findings, groups=groups)
 
 
@@ -159,19 +83,87 @@ def panoptic_inst(frame_list, cls, inst, partition, *, groups: Literal["void", "
     SPLITS,
     into="cityscapes_vps/{partition}/panoptic_video",
     rows=VIDEO_ROWS,
-    code_version="1",
+    code_version="2",
+    check=checks.panoptic_video,
     show=show.strip,
 )
-def panoptic_video(panoptic_inst, partition):
-    """Segment ids as RGB, kept by an instance over its clip; the segments of every frame are rows."""
-    named = panoptic_inst.paths
-    items = [{"frame": f, "pan": panoptic_inst.ref(path), "name": path.rsplit("/", 1)[1]} for f, path in named.items()]
-    return each(Items(items, "frame"), panoptic_video_file, ids=None) if items else _no_masks(partition)
+def panoptic_video(panoptic_inst, partition, *, ids: Literal["structured", "colours"] = "structured", seed: int = 0):
+    """Segment ids as RGB, kept by an instance over its clip; the segments of every frame are rows.
+
+    Structured ids: stuff its category's colour, things clip * 32768 + panoptic value. `ids=colours`: drawn as upstream
+    draws them after `numpy.random.seed(seed)`.
+    """
+    items = _maps(panoptic_inst, "pan")
+    if not items:
+        return nothing_for(partition, "masks")
+    told = "segment ids are structured: the same in every run (upstream's are random); ids=colours draws colours"
+    if ids == "colours":
+        told = f"segment ids are colours drawn with the seed {seed}, as upstream's would be with it"
+        tables = vps.colour_ids(_values(panoptic_inst), seed)
+        for item in items:
+            item["ids"] = tables[vps.FrameName.from_image_id(item["frame"]).clip]
+    return each(Items(items, "frame"), panoptic_video_file, findings=[info("ids", f"{len(items)} frames: {told}")])
 
 
-@artifact("cityscapes_vps/panoptic_gt", SPLITS, into="cityscapes_vps", code_version="1")
-def panoptic_gt(panoptic_video, partition):
+def _values(panoptic_inst):
+    """(clip, panoptic values) of all frames, in image-id order."""
+    for row in panoptic_inst.records(["frame", "values"]):
+        clip = vps.FrameName.from_image_id(row["frame"]).clip
+        yield clip, [value for value in row["values"] if value != vps.VOID]
+
+
+@artifact("cityscapes_vps/panoptic_gt", SPLITS, into="cityscapes_vps", code_version="2", check=checks.panoptic_gt)
+def panoptic_gt(panoptic_video, partition, *, flavour: Flavour = "clean", bbox: bool = False):
     """Segments of every frame in image-id order; ids are those in the PNGs."""
     if panoptic_video.row_count() == 0:
-        return _no_masks(partition)
-    return fold(panoptic_gt_pieces, panoptic_video.records(), name=f"panoptic_gt_{partition}_city_vps.json")
+        return nothing_for(partition, "masks")
+    return fold(
+        panoptic_gt_pieces,
+        panoptic_video.records(),
+        cityscapes_vps_lists.categories(flavour),
+        bbox,
+        name=f"panoptic_gt_{partition}_city_vps.json",
+        findings=repaired(flavour),
+    )
+
+
+@artifact(
+    "cityscapes_vps/instances",
+    SPLITS,
+    into="cityscapes_vps",
+    rows=INSTANCE_ROWS,
+    code_version="1",
+    check=checks.instances,
+    show=show.instances,
+)
+def instances(panoptic_inst, partition, *, flavour: Flavour = "clean", id_base: int = 1):
+    """Instances as COCO annotations with uncompressed run lengths; frames without instances are listed, too."""
+    rows = list(panoptic_inst.records(["frame", "height", "width"])) if panoptic_inst.paths else []
+    if not rows:
+        return nothing_for(partition, "masks")
+    names = _named(panoptic_inst)
+    images = [
+        (vps.FrameName.from_file_name(names[row["frame"]], "colour_mask"), (row["height"], row["width"]))
+        for row in rows
+    ]
+    document = partial(
+        cityscapes_vps_instances.document, images=images, split=partition, flavour=flavour, id_base=id_base
+    )
+    items = [{"frame": frame, "pan": ref} for frame, ref in _refs(panoptic_inst).items()]
+    return each(
+        Items(items, "frame"),
+        instances_row,
+        findings=[*repaired(flavour), *_instance_repairs(flavour, id_base, len(items))],
+        folds={f"instances_{partition}_city_vps_rle.json": document},
+    )
+
+
+def _instance_repairs(flavour, id_base, count):
+    findings = []
+    if id_base:
+        told = f"annotation ids begin at {id_base} (upstream at 0, which COCOeval takes for no match)"
+        findings.append(info("ids_repaired", told))
+    if flavour == "clean":
+        told = f"{count} images have license 0, the only one that is listed (upstream 1), and the release's date"
+        findings.append(info("licence_repaired", told))
+    return findings

@@ -1,44 +1,113 @@
-"""What the UI shows of Cityscapes-VPS: masks in colour, and strips of one clip in which instances keep theirs."""
+"""What the UI shows of Cityscapes-VPS: photographs or masks beside maps in colour, strips of a clip, class histograms."""
 
 import io
+import json
 
 import numpy as np
 from PIL import Image
 
 from segassets import previews
+from segassets.defs.cityscapes.show import bars, score_table
+from segassets.formats import cityscapes_vps as vps
+from segassets.formats.panoptic import read_ids
 
-SHOWN = 6
+SHOWN = 4
+NAMES = {record["id"]: record["name"] for record in vps.REPAIRED_CATEGORIES}
+_COLOURS = np.zeros((256, 3), np.uint8)
+for _record in vps.CATEGORIES:
+    _COLOURS[_record["id"]] = _record["color"]
 
 
-def _decoded(view, path):
-    return np.asarray(Image.open(io.BytesIO(view.read(path))))
+def _decoded(data):
+    return np.asarray(Image.open(io.BytesIO(data)))
 
 
-def _some(view):
-    paths = view.files["path"].to_pylist()
-    return paths[:: max(1, len(paths) // SHOWN)][:SHOWN]
+def _some(view, count=SHOWN):
+    rows = list(zip(view.files["item"].to_pylist(), view.files["path"].to_pylist(), strict=True))
+    return rows[:: max(1, len(rows) // count)][:count]
 
 
 def pictures(view, **inputs):
     """Published pictures as they are."""
-    return {"preview": previews.contact_sheet([_decoded(view, path)[..., :3] for path in _some(view)], columns=3)}
-
-
-def label_maps(view, **inputs):
-    """Label maps, a colour a value, with the borders between them."""
-    return {"preview": previews.contact_sheet([_coloured(_decoded(view, path)) for path in _some(view)], columns=3)}
-
-
-def strip(view, **inputs):
-    """The frames of the first clip, in order: a tracked instance has the same colour in all of them."""
-    paths = sorted(view.files["path"].to_pylist())
-    clip = [path for path in paths if path.rsplit("/", 1)[1][:4] == paths[0].rsplit("/", 1)[1][:4]] if paths else []
-    ids = [_decoded(view, path)[..., :3].astype(np.uint32) @ np.array([1, 256, 65536], np.uint32) for path in clip]
-    known = np.unique(np.concatenate([np.unique(frame) for frame in ids])) if ids else np.zeros(1, np.uint32)
-    tiles = [previews.paint(np.searchsorted(known, frame), len(known)) for frame in ids]
+    tiles = [_decoded(view.read(path))[..., :3] for _, path in _some(view, 6)]
     return {"preview": previews.contact_sheet(tiles, columns=3)}
 
 
-def _coloured(labels):
-    known, index = np.unique(labels, return_inverse=True)
-    return previews.paint(index.reshape(labels.shape), len(known))
+def label_maps(view, cls):
+    """Colour masks beside label maps in the categories' colours, and the pixels of every class."""
+    tiles = []
+    for frame, path in _some(view):
+        tiles += [_decoded(cls.read(cls.paths[frame]))[..., :3], _COLOURS[_decoded(view.read(path))]]
+    totals = np.zeros(len(NAMES) + 1, np.int64)
+    for row in view.records(["pixels"]):
+        totals += np.array(row["pixels"])
+    counts = dict(zip([*NAMES.values(), "void"], totals.tolist(), strict=True))
+    share = round(float(totals[-1]) / max(1, int(totals.sum())), 4)
+    return {
+        "preview": previews.contact_sheet(tiles, columns=4),
+        "classes": bars(counts, "pixels"),
+        "void share": share,
+    }
+
+
+def panoptic_maps(view, frame_list, cls, inst):
+    """Colour masks beside their instances; how many tracks of each class, how many instances, the void share."""
+    tiles = []
+    for frame, path in _some(view):
+        mask = _decoded(cls.read(cls.paths[frame]))[..., :3]
+        pan = _decoded(view.read(path)).astype(np.int64)
+        tiles += [mask, previews.overlay(mask, np.where(pan >= 1000, pan, 0))]
+    tracks, instances, void, pixels = set(), 0, 0, 0
+    for row in view.records(["frame", "values", "areas"]):
+        things = [value for value in row["values"] if value >= 1000]
+        tracks |= {(row["frame"][:4], value) for value in things}
+        instances += len(things)
+        areas = dict(zip(row["values"], row["areas"], strict=True))
+        void, pixels = void + areas.get(vps.VOID, 0), pixels + sum(row["areas"])
+    counts = {NAMES[c]: sum(value // 1000 == c for _, value in tracks) for c in range(11, 19)}
+    return {
+        "preview": previews.contact_sheet(tiles, columns=4),
+        "clips": len({row["frame"][:4] for row in view.records(["frame"])}),
+        "instances": instances,
+        "tracks": len(tracks),
+        "tracks by class": bars(counts, "tracks"),
+        "void share": round(void / max(1, pixels), 4),
+    }
+
+
+def strip(view, panoptic_inst):
+    """The frames of the first clip, in order: a tracked instance has the same colour in all of them."""
+    rows = sorted((frame, path) for frame, path in _some(view, 1 << 30) if frame)
+    clip = [path for frame, path in rows if frame[:4] == rows[0][0][:4]] if rows else []
+    frames = [read_ids(view.read(path)) for path in clip]
+    known = np.unique(np.concatenate([np.unique(ids) for ids in frames])) if frames else np.zeros(1, np.uint32)
+    tiles = [previews.paint(np.searchsorted(known, ids), len(known)) for ids in frames]
+    counts = dict.fromkeys(NAMES.values(), 0)
+    for row in view.records(["segments"]):
+        for segment in json.loads(row["segments"]):
+            counts[NAMES[segment["category_id"]]] += 1
+    return {
+        "preview": previews.contact_sheet(tiles, columns=6),
+        "segments": sum(counts.values()),
+        "segments by class": bars(counts, "segments"),
+    }
+
+
+def instances(view, panoptic_inst):
+    """How many instances, and how many frames have none."""
+    counts = [row["instances"] for row in view.records(["instances"])]
+    return {"instances": sum(counts), "frames without instances": sum(count == 0 for count in counts)}
+
+
+def scores(view, raw, panoptic_video):
+    """VPQ and its windows as numbers that are plotted, and a table of classes of the shortest window."""
+    path = next(path for path in view.files["path"].to_pylist() if path.endswith("vpq_stats.json"))
+    result = json.loads(view.read(path))
+    numbers = {f"VPQ {group}": value for group, value in result["final"].items() if value is not None}
+    windows = {
+        f"PQ of windows k={window['k']}": 100 * window["All"]["pq"]
+        for window in result["per_window"].values()
+        if window["All"]["pq"] is not None
+    }
+    names = {str(category): name for category, name in NAMES.items()}
+    return {**numbers, **windows, "classes": score_table(result["per_window"]["1"]["per_class"], names)}

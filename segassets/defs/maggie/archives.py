@@ -1,19 +1,27 @@
 """Archives as they were downloaded: split PKZIP sets, raw cuts, single zips."""
 
-import zlib
+from typing import Literal
 
 import dagster as dg
 
 from segassets.artifact import artifact
-from segassets.findings import BadItem, error
+from segassets.findings import BadItem, info
 from segassets.formats import split_zip
+from segassets.formats.split_zip_members import INDEX_ROWS, common_top, index_columns, members_of, read_index
 from segassets.partitions import dynamic
-from segassets.work.plans import by_hand
+from segassets.settings import is_remote, load
+from segassets.sources.split_archive import LOOKALIKES, MemberBlocks, damaged, extracted, parts_at, read_archive
+from segassets.work.plans import by_hand, each, files
+
+RESERVED = ("merged", "predictions", "sources", "synthetic_images", "synthetic_videos")
+#: On S3 the data do not pass through this process; what is smaller than this is checked all the same.
+CHECKED_REMOTELY = 4 * 2**20
 
 
 def _archives(files):
     numbered = [split_zip.part_number(name) for name in files.names("maggie")]
-    return [part[0] for part in numbered if part is not None]
+    stems = {part[0] for part in numbered if part is not None}
+    return [f"{stem} (the name of a folder of segassets)" if stem in RESERVED else stem for stem in stems]
 
 
 ARCHIVES = dynamic("maggie_archives", _archives)
@@ -26,62 +34,75 @@ raw = dg.AssetSpec(
     description="The archives of MaGGIe's datasets, in one piece or in parts.",
     metadata={
         "licence": "CC BY-NC 4.0",
+        "non_commercial": True,
         "link": dg.MetadataValue.url("https://huggingface.co/datasets/chuonghm/MaGGIe-HIM"),
         "citation": "Huynh et al., MaGGIe, CVPR 2024, arXiv:2404.16035",
+        "sources": "HHM50K, HIM2K, BG-20K, VideoMatte240K, VM108, CRGNN: each with terms of its own",
     },
 )
 
 
-@artifact(
-    "maggie/merged_zip", ARCHIVES, into="maggie/merged", reads=("{partition}.z*", "{partition}.zip.*"), code_version="1"
-)
-def merged_zip(raw, partition):
+@artifact("maggie/archive_index", ARCHIVES, into="", reads=LOOKALIKES, rows=INDEX_ROWS, code_version="1")
+def archive_index(raw, partition):
+    """Every member with its size, CRC and the ranges of the parts that hold it, and all that is wrong with the parts.
+
+    Reads the directory and some headers, no data. A structural error fails it; with `--max-rejected 1` the members
+    that the error does not touch can be used.
+    """
+    directory, _ = read_archive(raw, partition)
+    names = [part.name for part in directory.parts]
+    return files(rows=index_columns(members_of(directory), names), findings=directory.findings)
+
+
+@artifact("maggie/members", ARCHIVES, into="maggie/{partition}", reads=LOOKALIKES, code_version="1")
+def members(archive_index, raw, partition):
+    """The members as files, straight from the parts; every CRC checked, unsafe names refused.
+
+    A top folder that all members share and that is named like the archive is not repeated.
+    """
+    names, found = read_index(archive_index.records())
+    top = common_top(member.name for member in found)
+    source = MemberBlocks(tuple(parts_at(raw, names)), [member for member in found if wanted(member)])
+    return each(source, extracted, prefix=top if top == f"{partition}/" else "", archive=partition)
+
+
+def wanted(member):
+    """Members that become files, and those that should but may not."""
+    return member.problem is not None or not member.is_folder
+
+
+@artifact("maggie/merged_zip", ARCHIVES, into="maggie/merged", reads=LOOKALIKES, code_version="2")
+def merged_zip(archive_index, raw, partition, *, check_crc: Literal["auto", "always"] = "auto"):
     """One valid archive of all parts, nothing recompressed; the published `zip -F` loses members in silence.
 
-    The directory is read and checked before any data moves; then every member's CRC is, in the merged file.
+    Every member's CRC is checked first. Where raw folder and store are both on S3, data do not pass through this
+    machine, and CRCs are checked only with `check_crc=always`, or by `maggie/members`.
     """
-    paths = split_zip.order_parts(raw.paths)
-    parts = [split_zip.Part(path, raw.files[path].size, _reader(raw, path)) for path in paths]
-    directory = split_zip.read_directory(parts)
-    pieces = [_piece(raw, directory, piece) for piece in split_zip.merge_plan(directory)]
+    directory, parts = read_archive(raw, partition)
+    pieces = [_piece(parts, piece) for piece in split_zip.merge_plan(directory)]
+    settings = load()
+    total = sum(part.size for part in parts)
+    remote = is_remote(settings.raw) and is_remote(settings.store)
+    checked = check_crc == "always" or not remote or total <= CHECKED_REMOTELY
 
     def merge(stage):
         """The plain escape: the pieces of the parts, then the new directory, into one file of the stage."""
+        if checked:
+            _, found = read_index(archive_index.records())
+            if bad := damaged(parts, found, settings.workers):
+                raise BadItem(*bad)
         stage.concatenate(f"{partition}.zip", pieces)
-        stage.note(damaged_members(stage.open(f"{partition}.zip"), partition))
 
-    return by_hand(merge, findings=directory.findings)
-
-
-def _reader(raw, path):
-    return lambda start, end: raw.ref(path, start, end - start).read()
+    told = "merged on the server: CRCs were not read; maggie/members checks them, or --set check_crc=always"
+    findings = [] if checked else [info("crc_not_checked", told, path=f"{partition}.zip")]
+    # Warnings about the parts stand with the index.
+    return by_hand(merge, findings=findings)
 
 
-def _piece(raw, directory, piece):
+def _piece(parts, piece):
+    from segassets.sources.ref import Ref
+
     if isinstance(piece, bytes):
         return piece
-    return raw.ref(directory.parts[piece.part].name, piece.start, piece.end - piece.start)
-
-
-def damaged_members(file, archive):
-    """Raise BadItem for members whose data do not have the CRC that the directory states; yields no finding else."""
-    import zipfile
-
-    bad = []
-    with file, zipfile.ZipFile(file) as merged:
-        for member in merged.infolist():
-            if member.flag_bits & 1:
-                continue  # encrypted: its CRC cannot be checked without the password
-            try:
-                with merged.open(member) as data:
-                    while data.read(1 << 20):
-                        pass
-            except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError) as problem:
-                bad.append(
-                    error(
-                        "crc", f"{problem}; download the parts it lies in again", path=archive, member=member.filename
-                    )
-                )
-    if bad:
-        raise BadItem(*bad)
-    return []
+    part = parts[piece.part]
+    return Ref(part.root, part.path, piece.start, piece.end - piece.start)

@@ -3,6 +3,8 @@
 import datetime
 from urllib.parse import urlsplit
 
+import dagster as dg
+
 from segassets.artifact import artifact
 from segassets.errors import Skip, UsageError
 from segassets.sources import http
@@ -10,8 +12,18 @@ from segassets.sources.links import parse_links
 from segassets.sources.shard_download import LINK_ROWS, fetch, only_listed
 from segassets.work.plans import Items, each
 
+raw_links = dg.AssetSpec(
+    ["sa1b", "raw_links"],
+    group_name="sa1b",
+    description="The links file that Meta sends: a TSV of shard names and signed links that expire.",
+    metadata={
+        "licence": "SA-1B Dataset Research License",
+        "link": dg.MetadataValue.url("https://ai.meta.com/datasets/segment-anything-downloads/"),
+    },
+)
 
-@artifact("sa1b/download", into="", reads=("*.txt", "*.tsv"), rows=LINK_ROWS, code_version="1")
+
+@artifact("sa1b/download", raw="raw_links", into="", reads=("./*.txt", "./*.tsv"), rows=LINK_ROWS, code_version="1")
 def download(raw, *, links: str = "sa1b_links.txt", shards: str = "", md5_list: str = ""):
     """Shards named by Meta's links file, downloaded into the raw folder, resumed, their size and md5 verified.
 

@@ -11,6 +11,21 @@ from segassets.formats import asam_eval
 from segassets.work.plans import files
 
 DATA = "evaldata/"
+
+raw_evaluation = dg.AssetSpec(
+    ["sa1b", "raw_evaluation"],
+    partitions_def=EVALUATION,
+    group_name="sa1b",
+    description="The 27 sets that ASAM is evaluated on, each as its own source publishes it, below `evaldata/`.",
+    metadata={"licence": "each set has its own", "link": dg.MetadataValue.url("https://github.com/luckybird1994/ASAM")},
+)
+raw_adversarial = dg.AssetSpec(
+    ["sa1b", "raw_adversarial"],
+    partitions_def=RUNS,
+    group_name="sa1b",
+    description="Adversarial pictures that an attack of ASAM has made of a shard, below `advdata/`.",
+    metadata={"licence": "as SA-1B", "link": dg.MetadataValue.url("https://github.com/luckybird1994/ASAM")},
+)
 PAIRS = {"image": "string", "gt": "string", "masks": "int64"}
 TUNING = {"image": "string", "gt": "string", "masks": "int64", "worst_iou": "double"}
 
@@ -24,6 +39,7 @@ def _evaluation_files(key):
     EVALUATION,
     into="sam-1b/eval",
     reads=_evaluation_files,
+    raw="raw_evaluation",
     rows=PAIRS,
     code_version="1",
     backfill=dg.BackfillPolicy.single_run(),
@@ -43,15 +59,20 @@ def _run_files(key):
     return [f"advdata/{shard}-Grad/{run}/{kind}/*" for kind in ("adv", "record")]
 
 
+def _shard_of(key):
+    return [key.partition(".")[0]]
+
+
 @artifact(
     "sa1b/tuning_manifest",
     RUNS,
     into="sam-1b/tuning",
     reads=_run_files,
+    raw="raw_adversarial",
     rows=TUNING,
     code_version="1",
     inputs={"shards": "sa1b/shard_index"},
-    whole_inputs=["shards"],
+    whole_inputs={"shards": _shard_of},
     backfill=dg.BackfillPolicy.single_run(),
 )
 def tuning_manifest(raw, shards, partition):

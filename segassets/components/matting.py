@@ -1,0 +1,177 @@
+"""Matting datasets in one of MaGGIe's three layouts. A dataset is a `defs.yaml` of this type; no Python is needed.
+
+type: segassets.components.matting.MattingDataset
+attributes:
+  dataset: My-Portraits        # the folder, or the archive, below maggie/ in the raw folder
+  layout: image_eval           # image_train, image_eval, video
+  splits: [natural, comp]
+"""
+
+from typing import Literal
+
+import dagster as dg
+
+from segassets.artifact import artifact
+from segassets.errors import Skip, UsageError
+from segassets.findings import BadItem, error, warning
+from segassets.formats.matting_inspect import by_sample, of_no_sample
+from segassets.formats.matting_items import SAMPLE_ROWS, check_samples
+from segassets.formats.matting_layouts import Folders, Layout, find_root, image_folder, judge
+from segassets.formats.matting_trimaps import trimaps_of
+from segassets.sources.split_archive_tree import dataset_tree
+from segassets.store.names import valid_key
+from segassets.work.plans import Items, each
+
+LICENCE = "CC BY-NC 4.0 (published sets); your own for your own"
+
+
+class MattingDataset(dg.Component, dg.Model, dg.Resolvable):
+    """A dataset for MaGGIe's loaders: its splits are partitions."""
+
+    dataset: str
+    layout: Literal["image_train", "image_eval", "video"]
+    splits: list[str]
+    alpha_dir_name: str = ""
+    mask_dir_name: str = ""
+    mode: Literal["train", "test"] = "test"
+    clip_length: int = 0
+    clip_overlap: int = -1
+    #: How many images (videos) the published split has.
+    counts: dict[str, int] = {}
+
+    def build_defs(self, context: dg.ComponentLoadContext) -> dg.Definitions:
+        for name in (self.dataset, *self.splits):
+            if not valid_key(name):
+                raise UsageError(f"{name!r} is no name of a dataset or split: letters, digits, '.', '_' and '-' only")
+        splits = dg.StaticPartitionsDefinition(self.splits)
+        raw = dg.AssetSpec(
+            ["maggie", self.dataset, "raw"],
+            partitions_def=splits,
+            group_name="maggie",
+            deps=[["maggie", "raw"]],
+            description=f"The archive or the folder {self.dataset} in the raw folder's maggie/.",
+            metadata={"licence": LICENCE},
+        )
+        return dg.Definitions(assets=[raw, samples_asset(self, splits), trimaps_asset(self, splits)])
+
+    def loader(self, split: str) -> Layout:
+        """What the training code is configured with."""
+        alphas = self.alpha_dir_name or ("pha" if self.layout == "video" else "alphas")
+        return Layout(self.layout, split, alphas, self.mask_dir_name, self.mode, self.clip_length, self.clip_overlap)
+
+
+def _reads(dataset: str) -> tuple[str, ...]:
+    return (f"{dataset}.z*", f"{dataset}/*")
+
+
+def _listing(spec: MattingDataset, raw, split: str):
+    """(tree below the loader's root, its paths as the loader makes them: path → path in the dataset's folder)."""
+    tree = dataset_tree(raw, spec.dataset)
+    prefix, added = find_root(tree.refs, spec.loader(split), spec.dataset)
+    below = tree.below(prefix)
+    return below, added
+
+
+def samples_asset(spec: MattingDataset, splits: dg.PartitionsDefinition) -> dg.AssetsDefinition:
+    """Findings and the effective index of a split."""
+
+    def show(view, **_):
+        used = [row["used"] for row in view.records(["used"])]
+        unit = "frames" if spec.layout == "video" else "images"
+        return {unit: len(used), f"{unit} the loader uses": sum(used)}
+
+    @artifact(
+        f"maggie/{spec.dataset}/samples",
+        splits,
+        into=f"maggie/{spec.dataset}",
+        reads=_reads(spec.dataset),
+        raw=f"{spec.dataset}/raw",
+        rows=SAMPLE_ROWS,
+        code_version="1",
+        show=show,
+    )
+    def samples(raw, partition, *, strict_counts: bool = False):
+        """Every sample with its alphas and masks, checked; and which of them the training code will really use.
+
+        Read where it is: from the archive's parts (`maggie/members` puts its files into the store), or from the
+        unpacked folder, whose files are then published here.
+        """
+        layout = spec.loader(partition)
+        tree, added = _listing(spec, raw, partition)
+        refs = {added + path: ref for path, ref in tree.refs.items()}
+        judged = judge(Folders(refs, [added + path for path in tree.empty]), layout, f"maggie/{spec.dataset}")
+        if not refs:
+            there = f"neither {spec.dataset}.zip nor files in {spec.dataset}/"
+            raise BadItem(error("missing", f"{there} in {raw.root}/maggie", path=spec.dataset))
+        if not judged.samples and _has_other_split(spec, raw, partition):
+            raise Skip(f"{spec.dataset} has no split {partition} here, only others")
+        items = []
+        for key, listed, known in by_sample(judged):
+            paths = [path for sample in listed for path in (sample.image, *sample.alphas, *sample.masks)]
+            items.append(
+                {
+                    "key": key,
+                    "samples": listed,
+                    "known": known,
+                    "refs": {path: refs[path] for path in paths if path in refs},
+                    "published": {} if tree.packed else {path: path.removeprefix(added) for path in paths},
+                }
+            )
+        findings = [*tree.findings, *of_no_sample(judged), *count_findings(spec, partition, len(items), strict_counts)]
+        size = 1 if spec.layout == "video" else 16
+        return each(Items(items, "key", batch_items=size), check_samples, findings=findings, layout=layout)
+
+    return samples
+
+
+def _has_other_split(spec: MattingDataset, raw, split: str) -> bool:
+    """Whether another split is there and this one is not: subsets are everyday."""
+    tree = dataset_tree(raw, spec.dataset)
+    for other in spec.splits:
+        layout = spec.loader(other)
+        prefix, added = find_root(tree.refs, layout, spec.dataset)
+        wanted = f"{image_folder(layout)}/"
+        if other != split and any((added + path[len(prefix) :]).startswith(wanted) for path in tree.refs):
+            return True
+    return False
+
+
+def count_findings(spec: MattingDataset, split: str, found: int, strict: bool) -> list:
+    """A finding when the split has another number of images or videos than the published one."""
+    expected = spec.counts.get(split)
+    if expected is None or expected == found:
+        return []
+    say = error if strict else warning
+    unit = "videos" if spec.layout == "video" else "images"
+    message = f"{found:,} {unit}, the published split has {expected:,}"
+    return [say("count_differs", message, path=f"maggie/{spec.dataset}")]
+
+
+def trimaps_asset(spec: MattingDataset, splits: dg.PartitionsDefinition) -> dg.AssetsDefinition:
+    """Trimaps of all alphas of a split."""
+
+    @artifact(
+        f"maggie/{spec.dataset}/trimaps",
+        splits,
+        into=f"maggie/{spec.dataset}",
+        reads=_reads(spec.dataset),
+        raw=f"{spec.dataset}/raw",
+        code_version="1",
+    )
+    def trimaps(samples, raw, partition):
+        """0 background, 1 where alpha is not constant within 25 pixels, 2 foreground: the validation's transition."""
+        tree, added = _listing(spec, raw, partition)
+        items = [
+            {
+                "sample": row["sample"],
+                "alphas": {
+                    path.rsplit("/", 1)[1]: tree.refs[path.removeprefix(added)]
+                    for path in row["alphas"]
+                    if path.removeprefix(added) in tree.refs
+                },
+            }
+            for row in samples.records(["sample", "alphas"])
+        ]
+        return each(Items(items, "sample"), trimaps_of, split=partition)
+
+    return trimaps

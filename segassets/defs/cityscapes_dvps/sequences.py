@@ -1,0 +1,80 @@
+"""The tree `video_sequence` that PolyphonicFormer and ViP-DeepLab read: photograph, labels and depth of every frame."""
+
+import dagster as dg
+
+from segassets.artifact import artifact
+from segassets.defs.cityscapes_dvps import show
+from segassets.defs.cityscapes_vps.raw import SEQUENCE, photographs
+from segassets.errors import Skip
+from segassets.findings import warning
+from segassets.formats import cityscapes_dvps as dvps
+from segassets.formats import cityscapes_vps as vps
+from segassets.formats.cityscapes_vps_items import dvps_files
+from segassets.sources.zip_members import find
+from segassets.work.join import join
+from segassets.work.plans import Items, each
+
+SPLITS = dg.StaticPartitionsDefinition(["train", "val", "test"])
+
+raw = dg.AssetSpec(
+    ["cityscapes_dvps", "raw"],
+    partitions_def=SPLITS,
+    group_name="cityscapes_dvps",
+    description="The depth files of ViP-DeepLab; photographs and labels come from Cityscapes and Cityscapes-VPS.",
+    metadata={
+        "licence": "Cityscapes licence; CC BY-NC-SA 4.0 (Cityscapes-VPS)",
+        "link": dg.MetadataValue.url("https://github.com/joe-siyuan-qiao/ViP-DeepLab"),
+        "citation": "Qiao et al., ViP-DeepLab, CVPR 2021, arXiv:2012.05258",
+    },
+)
+
+
+@artifact(
+    "cityscapes_dvps/video_sequence",
+    SPLITS,
+    into="cityscapes-dvps/video_sequence/{partition}",
+    reads=("*video_sequence/{partition}/*", "*.zip", *SEQUENCE),
+    code_version="1",
+    inputs={"panoptic_inst": "cityscapes_vps/panoptic_inst"},
+    show=show.triplets,
+)
+def video_sequence(raw, panoptic_inst, partition):
+    """`<video>_<k>_<city>_<seq>_<frame>_{leftImg8bit,gtFine_instanceTrainIds,depth}.png`, one triplet a depth file.
+
+    Labels are 1000 category + instance, stuff having instance 0 and void 32000. Joined by the Cityscapes name.
+    """
+    found = find(raw, f"video_sequence/{partition}/*")
+    names = [dvps.DepthName.parse(path.rsplit("/", 1)[1]) for path in found.refs]
+    depth = {name.stem: ref for name, ref in zip(names, found.refs.values(), strict=True) if name}
+    if not depth:
+        raise Skip(f"there are no cityscapes_dvps/video_sequence/{partition}/*_depth.png in the raw folder")
+    photos, findings = photographs(raw)
+    labels = {vps.FrameName.from_image_id(frame).cityscapes_name: path for frame, path in panoptic_inst.paths.items()}
+    frames = {name.stem: name.frame for name in sorted(filter(None, names))}
+    items, missing = join(
+        frames,
+        "frame",
+        stem={stem: stem for stem in frames},
+        pan={stem: panoptic_inst.ref(labels[frame]) for stem, frame in frames.items() if frame in labels},
+        photo={stem: photos[frame] for stem, frame in frames.items() if frame in photos},
+        depth=depth,
+    )
+    # References within a list stay references: photographs and depth are linked, never read.
+    items = [{**item, "photo": [item["photo"]], "depth": [item["depth"]]} for item in items]
+    unused = sorted(set(labels) - set(frames.values()))
+    if unused:
+        told = f"{len(unused)} labelled frames have no depth file and are left out, {unused[0]} for one"
+        findings = [*findings, warning("depth_missing", told)]
+    return each(Items(items, "frame"), dvps_files, findings=[*found.findings, *findings, *missing, *_videos(names)])
+
+
+def _videos(names):
+    """Warnings for videos that have not six frames."""
+    counts = {}
+    for name in filter(None, names):
+        counts[name.video] = counts.get(name.video, 0) + 1
+    short = {video: count for video, count in sorted(counts.items()) if count != dvps.FRAMES_A_VIDEO}
+    if not short:
+        return []
+    shown = ", ".join(f"{video:06d} has {count}" for video, count in list(short.items())[:3])
+    return [warning("incomplete_video", f"{len(short)} videos have not six depth files ({shown})")]

@@ -1,0 +1,182 @@
+"""Synthetic training sets: group photographs and videos by the draws of upstream's scripts."""
+
+import re
+
+import dagster as dg
+
+from segassets.artifact import artifact
+from segassets.errors import Skip
+from segassets.findings import BadItem, error
+from segassets.formats.synthesis import chosen
+from segassets.formats.synthesis_items import IMAGE_ROWS, synthetic_image
+from segassets.formats.synthesis_video import NUMBERS, drawn
+from segassets.formats.synthesis_video_items import VIDEO_ROWS, synthetic_video
+from segassets.work.plans import Items, each
+
+IMAGES, RANGE = 50_000, 100
+RECIPE = "upstream-62344dd"
+
+
+def _ranges(first, last):
+    return [f"{start:05d}-{start + RANGE - 1:05d}" for start in range(first - first % RANGE, last + 1, RANGE)]
+
+
+ID_RANGES = dg.StaticPartitionsDefinition(_ranges(0, IMAGES - 1))
+VIDEO_RANGES = dg.StaticPartitionsDefinition(
+    [
+        f"{split}-{level}-{key}"
+        for (split, level), spans in NUMBERS.items()
+        for key in dict.fromkeys(key for first, last in spans for key in _ranges(first, last))
+    ]
+)
+
+image_sources = dg.AssetSpec(
+    ["maggie", "sources", "image"],
+    partitions_def=ID_RANGES,
+    group_name="maggie",
+    description="sources/image/: HHM's photographs and alphas, BG-20K's backgrounds, names that are not used.",
+    metadata={"licence": "each source has terms of its own: HHM50K (SparseMat), BG-20K (GFM)", "non_commercial": True},
+)
+video_sources = dg.AssetSpec(
+    ["maggie", "sources", "video"],
+    partitions_def=VIDEO_RANGES,
+    group_name="maggie",
+    description="sources/video/: lists of clips and backgrounds, and the frames that they name.",
+    metadata={"licence": "each source has terms of its own: VideoMatte240K, VM108, CRGNN", "non_commercial": True},
+)
+
+
+def _show(view, **_):
+    made = [row["made"] for row in view.records(["made"])]
+    return {"made": sum(made), "not made": len(made) - sum(made), "recipe": RECIPE}
+
+
+@artifact(
+    "maggie/synthetic_images",
+    ID_RANGES,
+    into="maggie/synthetic_images",
+    reads="sources/image/*",
+    raw="sources/image",
+    rows=IMAGE_ROWS,
+    code_version="1",
+    show=_show,
+)
+def synthetic_images(
+    raw,
+    partition,
+    *,
+    image_root: str = "HHM/train/images",
+    bg_root: str = "BG-20K/train",
+    invalid_names: str = "invalid_him.txt",
+    lossless: bool = False,
+):
+    """Two to four people on a background for every number of the range, as the published I-HIM50K was made.
+
+    Upstream's draws, number by number, on lists sorted by name. A number that nobody finds a place in is a hole.
+    """
+    below = "sources/image/"
+    listed = f"{below}{invalid_names}"
+    invalid = set(raw.read(listed).decode().split("\n")) if listed in raw else set()
+    invalid = {name.strip().rpartition("/")[2] for name in invalid}
+    people = _files_of(raw, f"{below}{image_root}/", ".jpg", invalid)
+    backgrounds = _files_of(raw, f"{below}{bg_root}/", "", set())
+    for found, where in ((people, image_root), (backgrounds, bg_root)):
+        if len(found) < (4 if where == image_root else 1):
+            raise Skip(f"{len(found)} pictures in {below}{where} of the raw folder's maggie/")
+    items = []
+    alphas = {path: _alpha_path(path, image_root) for path in people}
+    missing = [path for path in people if alphas[path] not in raw]
+    if missing:
+        told = f"there is no alpha of it; add its name to {invalid_names}"
+        raise BadItem(*(error("alpha_missing", f"{told} ({alphas[path]})", path=path) for path in missing[:100]))
+    first, last = (int(number) for number in partition.split("-"))
+    for number in range(first, last + 1):
+        picked, behind, _ = chosen(number, len(people), len(backgrounds))
+        paths = [people[k] for k in picked]
+        named = {path.rpartition("/")[2]: (raw.ref(path), raw.ref(alphas[path])) for path in paths}
+        back = backgrounds[behind]
+        items.append({"number": number, "people": named, "background": (back.rpartition("/")[2], raw.ref(back))})
+    source = Items(items, "number", batch_items=10)
+    return each(source, synthetic_image, foregrounds=len(people), backgrounds=len(backgrounds), lossless=lossless)
+
+
+def _files_of(raw, folder, suffix, left_out):
+    """Files of a folder, not of those in it, by the bytes of their names."""
+    names = [path.removeprefix(folder) for path in raw.paths if path.startswith(folder)]
+    names = [n for n in names if "/" not in n and n.endswith(suffix) and n not in left_out and not n.startswith(".")]
+    return [folder + name for name in sorted(names, key=str.encode)]
+
+
+def _alpha_path(path, image_root):
+    """Upstream replaces every "images" in a path; the folder that SEGASSETS_RAW and ours add is not part of it."""
+    head, _, tail = path.partition(image_root)
+    return head + (image_root + tail).replace("images", "alphas").replace(".jpg", ".png")
+
+
+@artifact(
+    "maggie/synthetic_videos",
+    VIDEO_RANGES,
+    into="maggie/synthetic_videos",
+    reads="sources/video/*",
+    raw="sources/video",
+    rows=VIDEO_ROWS,
+    code_version="1",
+    show=_show,
+)
+def synthetic_videos(raw, partition, *, lossless: bool = False):
+    """Two to four clips over a background for every number of the range, accepted by how much they cover each other.
+
+    Each split and level in a folder of its own: upstream writes all levels of the test split into one, where they
+    overwrite each other. Rejected numbers stand in the table, and are not tried again.
+    """
+    split, level, first, last = re.fullmatch(r"(\w+)-(\w+)-(\d+)-(\d+)", partition).groups()
+    below = "sources/video/"
+    lists = [f"{below}{kind}_{split}.txt" for kind in ("fg", "bg")]
+    if any(path not in raw for path in lists):
+        raise Skip(f"no {' and '.join(lists)} in the raw folder's maggie/")
+    people, backs = ([line.strip() for line in raw.read(path).decode().splitlines() if line.strip()] for path in lists)
+    frames = _by_folder(raw, below)
+    findings = [
+        error("missing", "the list names it, but there are no frames of it", path=f"{below}{name}")
+        for name in [*people, *backs]
+        if name not in frames and f"{below}{name}" not in raw
+    ]
+    if findings:
+        raise BadItem(*findings)
+    if len(people) < 4:
+        raise BadItem(error("too_few_clips", f"{len(people)} clips are listed, up to four are drawn", path=lists[0]))
+    items = []
+    for number in _numbers(split, level, int(first), int(last)):
+        picked, _ = drawn(number, level, len(people))
+        clips = [(people[k], frames[people[k]], frames.get(_alpha_folder(people[k]))) for k in picked]
+        items.append({"number": number, "clips": clips})
+    return each(
+        Items(items, "number", batch_items=2),
+        synthetic_video,
+        folder=f"{split}/{level}",
+        level=level,
+        list_length=len(people),
+        stills=[name for name in backs if name.endswith(".jpg")],
+        videos=[name for name in backs if not name.endswith(".jpg")],
+        backgrounds={name: frames.get(name) or [raw.ref(f"{below}{name}")] for name in backs},
+        lossless=lossless,
+    )
+
+
+def _alpha_folder(clip):
+    return f"/{clip}".replace("/fgr/", "/pha/")[1:]
+
+
+def _numbers(split, level, first, last):
+    spans = NUMBERS[split, level]
+    return [number for number in range(first, last + 1) if any(a <= number <= b for a, b in spans)]
+
+
+def _by_folder(raw, below):
+    """Frames of every folder below `below`, sorted by name."""
+    found = {}
+    for path in raw.paths:
+        folder, _, name = path.removeprefix(below).rpartition("/")
+        if folder and not name.startswith("."):
+            found.setdefault(folder, []).append(raw.ref(path))
+    return found

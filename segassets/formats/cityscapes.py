@@ -1,0 +1,168 @@
+"""Cityscapes: names of images, the table of labels, and trainId maps of the official PNGs by table.
+
+Belongs here: what one value or one name means. Not here: polygons (`cityscapes_polygons`), panoptic PNGs and JSON
+(`cityscapes_panoptic`), instance JSON (`cityscapes_instances`), files and folders.
+Source of the rules: cityscapesScripts, helpers/labels.py and preparation; the specification 2.1 to 2.3.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from importlib import resources
+from typing import NamedTuple
+
+import numpy as np
+
+from segassets.findings import BadItem, Finding, error, warning
+from segassets.formats.label_map import Segments
+
+_TABLE = json.loads(resources.files(__package__).joinpath("cityscapes_labels.json").read_bytes())
+
+COUNTS: dict[str, int] = _TABLE["counts"]
+"""Images of each split of the published dataset."""
+
+
+class Label(NamedTuple):
+    """One row of the table. `id` is the value in labelIds, `train_id` 0..18 or 255 (-1 for licence plates)."""
+
+    name: str
+    id: int
+    train_id: int
+    category: str
+    has_instances: bool
+    ignored: bool
+    color: tuple[int, int, int]
+
+
+LABELS = [Label(**{**record, "color": tuple(record["color"])}) for record in _TABLE["labels"]]
+BY_ID = {label.id: label for label in LABELS}
+BY_NAME = {label.name: label for label in LABELS}
+EVALUATED = [label for label in LABELS if not label.ignored]
+THINGS = [label for label in EVALUATED if label.has_instances]
+
+VOID = 255
+FIRST_INSTANCE = 1000
+LAST_ID = max(BY_ID)
+
+_NAME = re.compile(r"([A-Za-z][A-Za-z-]{0,63})_([0-9]{6})_([0-9]{6})")
+_EXAMPLES = 5
+
+
+class ImageName(NamedTuple):
+    """An image of Cityscapes: `city`, and `core` = `<city>_<sequence>_<frame>`, the id in panoptic JSON."""
+
+    city: str
+    core: str
+
+    @classmethod
+    def parse(cls, core: str) -> ImageName:
+        """Raises BadItem `unknown_name`."""
+        match = _NAME.fullmatch(core)
+        if match is None:
+            message = (
+                "not the name of a Cityscapes image, expected <city>_<sequence>_<frame> as in aachen_000000_000019"
+            )
+            raise BadItem(error("unknown_name", message, image=core[:200]))
+        return cls(match[1], core)
+
+    def gt(self, kind: str) -> str:
+        """`<city>/<core>_gtFine_<kind>`, below gtFine/<split>/."""
+        return f"{self.city}/{self.core}_gtFine_{kind}"
+
+    @property
+    def photograph(self) -> str:
+        """`<city>/<core>_leftImg8bit.png`, below leftImg8bit/<split>/."""
+        return f"{self.city}/{self.core}_leftImg8bit.png"
+
+
+def image_of(path: str, ending: str) -> str | None:
+    """The image that a file `.../<core><ending>` belongs to; None when the name is another."""
+    name = path.rsplit("/", 1)[-1]
+    core = name.removesuffix(ending)
+    return core if core != name and _NAME.fullmatch(core) else None
+
+
+def _tables() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """trainId of every labelIds value, trainId value of every instanceIds value, and which of the latter are known."""
+    label = np.full(256, VOID, np.uint8)
+    instance = np.full(1 << 16, VOID, np.uint16)
+    known = np.zeros(1 << 16, bool)
+    for value, row in BY_ID.items():
+        if value < 0:
+            continue
+        label[value] = instance[value] = row.train_id
+        known[value] = True
+        if row.has_instances:
+            numbers = np.arange(FIRST_INSTANCE)
+            known[value * FIRST_INSTANCE + numbers] = True
+            if row.train_id != VOID:
+                instance[value * FIRST_INSTANCE + numbers] = row.train_id * FIRST_INSTANCE + numbers
+    return label, instance, known
+
+
+TRAIN_ID, INSTANCE_TRAIN_ID, KNOWN_INSTANCE = _tables()
+_TRANSLATION = TRAIN_ID.tobytes()
+
+
+def label_of(value: int) -> int:
+    """The label id of an instanceIds value: itself below 1000, else its thousands."""
+    return value if value < FIRST_INSTANCE else value // FIRST_INSTANCE
+
+
+def label_train_ids(label_ids: np.ndarray) -> np.ndarray:
+    """trainId of every pixel, uint8 (h, w): 0..18, 255 ignored. `label_ids`: uint8 (h, w).
+
+    Raises BadItem `unknown_label` for values that are no label.
+    """
+    # One pass over bytes; indexing a table by an array takes three times as long.
+    translated = np.frombuffer(label_ids.tobytes().translate(_TRANSLATION), np.uint8).reshape(label_ids.shape)
+    if label_ids.size and int(label_ids.max()) > LAST_ID:
+        values = np.flatnonzero(np.bincount(label_ids.reshape(-1), minlength=256))
+        raise BadItem(_unknown(values[values > LAST_ID], f"0 to {LAST_ID}"))
+    return translated
+
+
+def instance_train_ids(instance_ids: np.ndarray) -> np.ndarray:
+    """uint16 (h, w): trainId below 1000, 1000 trainId + number for instances, 255 ignored; groups are the bare trainId.
+
+    `instance_ids`: uint16 (h, w). Raises BadItem `unknown_label`.
+    """
+    if not KNOWN_INSTANCE.take(instance_ids).all():
+        values = np.flatnonzero(np.bincount(instance_ids.reshape(-1), minlength=1 << 16))
+        check_instance_values(values)
+    return INSTANCE_TRAIN_ID.take(instance_ids)
+
+
+def check_instance_values(values: np.ndarray) -> None:
+    """Raises BadItem `unknown_label` for values of instanceIds that no label has."""
+    bad = values[~KNOWN_INSTANCE[values]]
+    if bad.size:
+        raise BadItem(_unknown(bad, f"0 to {LAST_ID}, or 1000 id + number for ids with instances"))
+
+
+def _unknown(values: np.ndarray, expected: str) -> Finding:
+    shown = ", ".join(map(str, values[:_EXAMPLES].tolist())) + (", ..." if values.size > _EXAMPLES else "")
+    return error("unknown_label", f"{values.size} values are no label ({shown}); {expected} are expected")
+
+
+def number_findings(found: Segments) -> list[Finding]:
+    """Warning `many_instances`: the number of an instance ends at 999, one more runs into the next class."""
+    full = [int(value) for value in found.values if value >= FIRST_INSTANCE and value % FIRST_INSTANCE == 999]
+    if not full:
+        return []
+    names = ", ".join(BY_ID[label_of(value)].name for value in full)
+    return [warning("many_instances", f"instance 999 of {names} exists: further ones have run into the next class")]
+
+
+def disagreement(label_ids: np.ndarray, instance_ids: np.ndarray) -> list[Finding]:
+    """Error `maps_disagree` when instanceIds are not of the same labels as labelIds (uint8 and uint16, (h, w))."""
+    if label_ids.shape != instance_ids.shape:
+        shapes = f"{label_ids.shape[::-1]} and {instance_ids.shape[::-1]} pixels"
+        return [error("size_differs", f"labelIds and instanceIds have {shapes}")]
+    labels = np.where(instance_ids < FIRST_INSTANCE, instance_ids, instance_ids // FIRST_INSTANCE)
+    wrong = int(np.count_nonzero(labels != label_ids))
+    if not wrong:
+        return []
+    message = f"{wrong} of {label_ids.size} pixels have another label in instanceIds than in labelIds"
+    return [error("maps_disagree", f"{message}: the two files are not of one download")]

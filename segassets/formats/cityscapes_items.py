@@ -1,0 +1,94 @@
+"""What becomes of one Cityscapes image: the functions that run in workers. Bytes in, `Made` out."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import numpy as np
+
+from segassets.findings import BadItem, Finding
+from segassets.formats import cityscapes, cityscapes_instances, cityscapes_panoptic, cityscapes_polygons, png
+from segassets.formats.cityscapes import VOID, ImageName
+from segassets.formats.panoptic import content, ids_png, read_grey
+from segassets.items import File, Made
+
+CLASSES = 20  # the nineteen trainIds, and void
+PIXEL_ROWS = {"image": "string", "height": "int32", "width": "int32", "pixels": "list<int64>"}
+PANOPTIC_ROWS = {"image": "string", "height": "int32", "width": "int32", "segments": "string"}
+INSTANCE_ROWS = {"image": "string", "height": "int32", "width": "int32", "annotations": "string"}
+
+
+def about(image: str, findings: list[Finding]) -> list[Finding]:
+    """The findings, with the image named in them."""
+    return [replace(finding, image=image) for finding in findings]
+
+
+def checked(image: str, function, *arguments):
+    """Call a pure function, with the image named in what it finds."""
+    try:
+        return function(*arguments)
+    except BadItem as bad:
+        raise BadItem(*about(image, bad.findings)) from None
+
+
+def _shape_row(image: str, array: np.ndarray) -> dict[str, list]:
+    return {"image": [image], "height": [array.shape[0]], "width": [array.shape[1]]}
+
+
+def label_train_ids_file(image: str, data: bytes, form: str) -> Made:
+    """trainId of every pixel, 8-bit grey, from labelIds by table (`form` png) or drawn from polygons."""
+    if form == "polygons":
+        labels = checked(image, cityscapes_polygons.label_train_ids, data)
+    else:
+        labels = checked(image, cityscapes.label_train_ids, checked(image, read_grey, data, 8, "a map of labelIds"))
+    counts = np.bincount(labels.reshape(-1), minlength=VOID + 1)
+    row = {**_shape_row(image, labels), "pixels": [[*counts[: CLASSES - 1].tolist(), int(counts[VOID])]]}
+    name = ImageName.parse(image).gt("labelTrainIds.png")
+    return Made([File(name, png.gray_png(labels), content(labels))], rows=row)
+
+
+def instance_train_ids_file(image: str, data: bytes, form: str, labels: bytes | None = None) -> Made:
+    """1000 trainId + number for instances, the bare trainId for all else, 16-bit grey.
+
+    `labels`: the labelIds of the image, when the two are to be compared.
+    """
+    if form == "polygons":
+        values = checked(image, cityscapes_polygons.instance_train_ids, data)
+    else:
+        values = checked(image, _instance_train_ids, data, labels)
+    name = ImageName.parse(image).gt("instanceTrainIds.png")
+    return Made([File(name, png.gray_png(values), content(values))])
+
+
+def _instance_train_ids(data: bytes, labels: bytes | None) -> np.ndarray:
+    instance_ids = read_grey(data, 16, "a map of instanceIds")
+    if labels is not None:
+        problems = cityscapes.disagreement(read_grey(labels, 8, "a map of labelIds"), instance_ids)
+        if problems:
+            raise BadItem(*problems)
+    return cityscapes.instance_train_ids(instance_ids)
+
+
+def panoptic_file(image: str, data: bytes, folder: str, train_ids: bool) -> Made:
+    """The panoptic PNG, ids being instanceIds values, and the image's segments as a row."""
+    instance_ids = checked(image, read_grey, data, 16, "a map of instanceIds")
+    records, ids, runs, found = checked(image, cityscapes_panoptic.segments, instance_ids, train_ids)
+    name = f"{folder}/{image}_gtFine_panoptic.png"
+    row = {**_shape_row(image, instance_ids), "segments": [json.dumps(records, sort_keys=True)]}
+    # The pixels follow from instanceIds and the rows: their digest is as good as that of the picture, and cheaper.
+    file = File(name, ids_png(runs, found.values, ids), content(instance_ids))
+    return Made([file], rows=row, findings=about(image, cityscapes.number_findings(found)))
+
+
+def instances_row(image: str, data: bytes) -> Made:
+    """The image's instances and groups as COCO annotations."""
+    instance_ids = checked(image, read_grey, data, 16, "a map of instanceIds")
+    annotations = checked(image, cityscapes_instances.annotations, instance_ids)
+    row = {**_shape_row(image, instance_ids), "annotations": [json.dumps(annotations)]}
+    return Made(rows=row)
+
+
+def stored_file(item: str, name: str, data: bytes) -> Made:
+    """A file as it is: a member of a zip, which no link can reach."""
+    return Made([File(name, data)])

@@ -1,0 +1,131 @@
+"""Label maps in runs of equal pixels: areas, boxes and run lengths of all segments in one scan.
+
+Belongs here: what every map of ids needs, whatever the ids mean. Not here: PNG (`png`, `panoptic`), categories.
+2 million pixels are some 40,000 runs: after one comparison with the left neighbour everything happens on runs, which
+is 30 to 60 times faster than a mask a segment. Run lengths are COCO's: column by column, zeros first.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+_BLOCK_ROWS = 32  # rows of a block whose transposition stays in the first-level cache
+
+
+class Segments(NamedTuple):
+    """Every value of a map, ascending, int64: `values` [n], `areas` [n] in pixels, `boxes` [n, 4] as x, y, w, h."""
+
+    values: np.ndarray
+    areas: np.ndarray
+    boxes: np.ndarray
+
+
+class Runs(NamedTuple):
+    """Runs of equal pixels of a map (h, w), row by row; none goes on in the next row. int64, values of the map's type."""
+
+    starts: np.ndarray
+    lengths: np.ndarray
+    values: np.ndarray
+    shape: tuple[int, int]
+
+    def painted(self, table: np.ndarray) -> np.ndarray:
+        """The map of `table`'s entries (h, w), an entry a run: `table[i]` for the i-th run."""
+        return np.repeat(table, self.lengths).reshape(self.shape)
+
+
+def row_runs(values: np.ndarray) -> Runs:
+    """The runs of a map of integers (h, w) in scan order, cut at the end of every row."""
+    h, w = values.shape
+    flat = np.ascontiguousarray(values).reshape(-1)
+    change = np.empty(flat.size, bool)
+    change[:1] = True
+    np.not_equal(flat[1:], flat[:-1], out=change[1:])
+    change[::w] = True
+    starts = np.flatnonzero(change)
+    return Runs(starts, np.diff(starts, append=flat.size), flat[starts], (h, w))
+
+
+def segments(runs: Runs) -> Segments:
+    """Areas and tight boxes of all values of a map."""
+    if not runs.starts.size:
+        none = np.zeros(0, np.int64)
+        return Segments(none, none, np.zeros((0, 4), np.int64))
+    order = np.argsort(runs.values, kind="stable")
+    values = runs.values[order]
+    first = np.flatnonzero(np.concatenate(([True], values[1:] != values[:-1])))
+    width = runs.shape[1]
+    y, x = np.divmod(runs.starts[order], width)
+    lengths = runs.lengths[order]
+    left, right = np.minimum.reduceat(x, first), np.maximum.reduceat(x + lengths, first)
+    # The sort is stable and runs come row by row: the first and last run of a value lie in its first and last row.
+    top, bottom = y[first], y[np.append(first[1:], len(y)) - 1]
+    boxes = np.stack((left, top, right - left, bottom - top + 1), axis=1)
+    return Segments(values[first].astype(np.int64), np.add.reduceat(lengths, first), boxes)
+
+
+def transposed(values: np.ndarray) -> np.ndarray:
+    """The transposed map in C order; block by block, which is ten times faster than numpy's copy of `values.T`."""
+    h, w = values.shape
+    out = np.empty((w, h), values.dtype)
+    for row in range(0, h, _BLOCK_ROWS):
+        out[:, row : row + _BLOCK_ROWS] = values[row : row + _BLOCK_ROWS].T
+    return out
+
+
+def run_lengths(values: np.ndarray, wanted: np.ndarray | None = None) -> dict[int, list[int]]:
+    """COCO's uncompressed run lengths of every value of a map, by value, ascending.
+
+    `values`: integers (h, w); `wanted`: only these. The lists have no run of length 0 but perhaps the first, and no
+    trailing run of zeros when the mask ends on the last pixel.
+    """
+    flat = transposed(values).reshape(-1)
+    change = np.empty(flat.size, bool)
+    change[:1] = True
+    np.not_equal(flat[1:], flat[:-1], out=change[1:])
+    starts = np.flatnonzero(change)
+    ends = np.append(starts[1:], flat.size)
+    of = flat[starts]
+    if wanted is not None:
+        if not len(wanted):
+            return {}
+        kept = np.isin(of, wanted)
+        starts, ends, of = starts[kept], ends[kept], of[kept]
+    if not of.size:
+        return {}
+    order = np.argsort(of, kind="stable")
+    starts, ends, of = starts[order], ends[order], of[order]
+    cuts = np.flatnonzero(np.concatenate(([True], of[1:] != of[:-1])))
+    gaps = starts.copy()
+    gaps[1:] -= ends[:-1]
+    gaps[cuts] = starts[cuts]
+    pairs = np.stack((gaps, ends - starts), axis=1).reshape(-1).tolist()
+    found = {}
+    for first, stop in zip(cuts.tolist(), [*cuts[1:].tolist(), of.size], strict=True):
+        rest = flat.size - int(ends[stop - 1])
+        found[int(of[first])] = pairs[2 * first : 2 * stop] + ([rest] if rest else [])
+    return found
+
+
+def pairs(first: np.ndarray, second: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Which values of two maps of one shape lie on each other: (of the first, of the second, pixels), each int64 [n].
+
+    Values are those of unsigned maps below 2**32. Raises ValueError for maps of different shapes.
+    """
+    if first.shape != second.shape:
+        raise ValueError(f"maps of {first.shape[::-1]} and {second.shape[::-1]} pixels cannot be compared")
+    a, b = first.reshape(-1), second.reshape(-1)
+    change = np.empty(a.size, bool)
+    change[:1] = True
+    np.not_equal(a[1:], a[:-1], out=change[1:])
+    change[1:] |= b[1:] != b[:-1]
+    starts = np.flatnonzero(change)
+    lengths = np.diff(starts, append=a.size)
+    joint = a[starts].astype(np.uint64) << np.uint64(32) | b[starts].astype(np.uint64)
+    order = np.argsort(joint)
+    joint = joint[order]
+    cuts = np.flatnonzero(np.concatenate(([True], joint[1:] != joint[:-1]))) if joint.size else np.zeros(0, np.int64)
+    pixels = np.add.reduceat(lengths[order], cuts) if joint.size else np.zeros(0, np.int64)
+    found = joint[cuts]
+    return (found >> np.uint64(32)).astype(np.int64), (found & np.uint64(0xFFFFFFFF)).astype(np.int64), pixels

@@ -1,0 +1,333 @@
+"""The three folder structures of MaGGIe's loaders: what is where, what is wrong, which samples are really used.
+
+Belongs here: rules about names, on a listing. Pixels are `matting_samples`' business. Paths are relative to the loader's
+root. Source: the MaGGIe specification 2, which states what `maggie/dataloader/{him,vim}.py` (62344dd) do.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Literal
+
+from segassets.findings import Finding, error, warning
+
+Kind = Literal["image_train", "image_eval", "video"]
+CLIPS = {"test": (3, 2), "train": (8, 7)}  # clip length, overlap
+MAX_INSTANCES = 10
+_GLOB = re.compile(r"[\[\]*?]")
+
+
+@dataclass(frozen=True)
+class Layout:
+    """What a loader is configured with; the names are the loaders' own."""
+
+    kind: Kind
+    split: str
+    alpha_dir_name: str = "alphas"
+    mask_dir_name: str = ""
+    mode: Literal["train", "test"] = "test"
+    clip_length: int = 0
+    clip_overlap: int = -1
+
+    @property
+    def clip(self) -> tuple[int, int]:
+        """Frames a clip, frames from one clip's start to the next one's."""
+        length, overlap = CLIPS[self.mode]
+        length = self.clip_length or length
+        overlap = self.clip_overlap if self.clip_overlap >= 0 else (length - 1 if self.clip_length else overlap)
+        return length, max(1, length - overlap)
+
+    @property
+    def uses_masks(self) -> bool:
+        return bool(self.mask_dir_name) and (
+            self.kind == "image_eval" or (self.kind == "video" and self.mode == "test")
+        )
+
+
+@dataclass
+class Sample:
+    """An image, or a frame of a video, with its alphas and masks, in the loader's order. `used`: by the loader."""
+
+    key: str
+    image: str
+    alphas: list[str] = field(default_factory=list)
+    masks: list[str] = field(default_factory=list)
+    video: str | None = None
+    used: bool = True
+
+
+@dataclass
+class Judged:
+    """`index`: the loader's own list, None where its constructor raises. A finding of a sample has its key as `image`:
+    an image's stem, a video's name."""
+
+    samples: list[Sample] = field(default_factory=list)
+    findings: list[Finding] = field(default_factory=list)
+    index: list | None = field(default_factory=list)
+
+
+class Folders:
+    """A listing by folder: `files(folder)` and `folders(folder)` give names, sorted by code point as the loaders do."""
+
+    def __init__(self, paths: Iterable[str], empty: Iterable[str] = ()):
+        self._files: dict[str, list[str]] = defaultdict(list)
+        self._folders: dict[str, set[str]] = defaultdict(set)
+        for path in paths:
+            folder, _, name = path.rpartition("/")
+            self._files[folder].append(name)
+            self._enter(folder)
+        for folder in empty:
+            self._enter(folder)
+
+    def _enter(self, folder: str) -> None:
+        while folder:
+            parent, _, name = folder.rpartition("/")
+            if name in self._folders[parent]:
+                return
+            self._folders[parent].add(name)
+            folder = parent
+
+    def files(self, folder: str) -> list[str]:
+        return sorted(self._files.get(folder, ()))
+
+    def folders(self, folder: str) -> list[str]:
+        return sorted(self._folders.get(folder, ()))
+
+    def listdir(self, folder: str) -> list[str]:
+        """Files and folders together, as os.listdir sees them."""
+        return sorted([*self._files.get(folder, ()), *self._folders.get(folder, ())])
+
+    def has(self, folder: str) -> bool:
+        """Whether it is a folder, be it an empty one."""
+        if not folder:
+            return True
+        parent, _, name = folder.rpartition("/")
+        return name in self._folders.get(parent, ())
+
+
+def judge(folders: Folders, layout: Layout, root: str = "") -> Judged:
+    """Findings about names, samples, and the effective index. `root`: the path that the loader is given."""
+    return _JUDGES[layout.kind](folders, layout, root)
+
+
+def image_folder(layout: Layout) -> str:
+    """Where the pictures are."""
+    if layout.kind == "image_eval":
+        return f"images/{layout.split}"
+    return f"{layout.split}/images" if layout.kind == "image_train" else f"{layout.split}/fgr"
+
+
+def _stem(name: str) -> str:
+    return name.replace(".jpg", "")
+
+
+def _wrong_layout(folders: Folders, layout: Layout) -> list[Finding]:
+    split = layout.split
+    others = {
+        "image training": f"{split}/images",
+        "image validation and testing": f"images/{split}",
+        "video": f"{split}/fgr",
+    }
+    found = [
+        f"found {folder} (that is the layout for {name})" for name, folder in others.items() if folders.has(folder)
+    ]
+    tops = ", ".join(folders.listdir("")[:6]) or "nothing"
+    expected = f"expected {image_folder(layout)} below the root; {found[0] if found else f'found {tops}'}"
+    return [error("layout", f"{expected}: choose the other layout or split, or move the folders", path="")]
+
+
+def _images(folders: Folders, folder: str) -> tuple[list[str], list[Finding]]:
+    """The pictures that the loaders' `*.jpg` finds, and what is wrong with the names of all files there."""
+    taken, findings = [], []
+    for name in folders.files(folder):
+        path = f"{folder}/{name}"
+        if name.endswith(".jpg") and not name.startswith("."):
+            taken.append(name)
+            findings += _name_findings(name, path)
+        elif name.startswith("."):
+            findings.append(warning("hidden_file", "a hidden file; the loader does not see it", path=path))
+        elif name.lower().endswith((".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff")):
+            message = "only *.jpg in lower case is read: this image is silently left out; convert or rename it"
+            findings.append(error("image_extension", message, path=path, image=name))
+        else:
+            findings.append(warning("foreign_file", "not an image; the loader does not see it", path=path))
+    return taken, findings
+
+
+def _name_findings(name: str, path: str) -> Iterator[Finding]:
+    stem = _stem(name)
+    if _GLOB.search(stem):
+        message = "[ ] * ? in a name are patterns to the loader, which then finds no alphas: rename it"
+        yield error("glob_characters", message, path=path, image=stem)
+    if ".jpg" in name.removesuffix(".jpg"):
+        message = f"every .jpg in the name is cut out: its alphas are looked for in {stem}; rename it"
+        yield error("stem_with_extension", message, path=path, image=stem)
+
+
+def _pngs(folders: Folders, folder: str, listed: bool) -> tuple[list[str], list[Finding]]:
+    """The pictures that a loader reads in a folder: of a listing every file, else `*.png`; and foreign files there."""
+    taken, findings = [], []
+    for name in folders.listdir(folder) if listed else folders.files(folder):
+        path = f"{folder}/{name}"
+        if name.endswith(".png") and not name.startswith("."):
+            taken.append(path)
+            continue
+        if listed:
+            taken.append(path)
+        code = "hidden_file" if name.startswith(".") else "foreign_file"
+        say = error if listed else warning
+        fate = "the loader reads every file here and fails: remove it" if listed else "the loader does not read it"
+        findings.append(say(code, f"expected only *.png; {fate}", path=path))
+    return taken, findings
+
+
+def _judge_train(folders: Folders, layout: Layout, root: str) -> Judged:
+    folder, alphas = image_folder(layout), f"{layout.split}/{layout.alpha_dir_name}"
+    judged = Judged()
+    if not folders.has(folder):
+        judged.findings = _wrong_layout(folders, layout)
+        return judged
+    names, judged.findings = _images(folders, folder)
+    for name in names:
+        stem = _stem(name)
+        here = f"{alphas}/{stem}"
+        taken, foreign = _pngs(folders, here, listed=False)
+        if _GLOB.search(stem):
+            taken = []
+        elif not folders.has(here):
+            message = f"no folder {here}: the loader keeps the sample and crashes when it is drawn"
+            judged.findings.append(error("missing_alpha_dir", message, path=f"{folder}/{name}", image=stem))
+        elif not taken:
+            message = "no *.png in it: the loader keeps the sample and crashes when it is drawn"
+            judged.findings.append(error("empty_alpha_dir", message, path=here, image=stem))
+        judged.findings += foreign
+        judged.samples.append(Sample(stem, f"{folder}/{name}", taken))
+    judged.findings += _orphans(folders, layout, alphas, folder)
+    judged.index = [[sample.image, sample.alphas] for sample in judged.samples]
+    return judged
+
+
+def _orphans(folders: Folders, layout: Layout, alphas: str, images: str) -> list[Finding]:
+    # An image of another extension has its own finding; its alphas are not orphans as well.
+    stems = {re.sub(r"\.[^.]*$", "", name) for name in folders.files(images)}
+    stems |= {_stem(name) for name in folders.files(images)}
+    message = "alphas without an image: never read"
+    extra = [name for name in folders.folders(alphas) if name not in stems]
+    loose = [name for name in folders.files(alphas) if layout.kind != "video"]
+    return [warning("orphan_alpha_dir", message, path=f"{alphas}/{name}") for name in extra] + [
+        warning("hidden_file" if name.startswith(".") else "foreign_file", "never read", path=f"{alphas}/{name}")
+        for name in loose
+    ]
+
+
+def _judge_eval(folders: Folders, layout: Layout, root: str) -> Judged:
+    folder, judged = image_folder(layout), Judged()
+    if not folders.has(folder):
+        judged.findings = _wrong_layout(folders, layout)
+        return judged
+    names, judged.findings = _images(folders, folder)
+    alphas = f"{layout.alpha_dir_name}/{layout.split}"
+    indexed = f"{layout.mask_dir_name}/{layout.split}" if layout.uses_masks else alphas
+    for name in names:
+        judged.samples.append(_eval_sample(folders, layout, judged, f"{folder}/{name}", (alphas, indexed)))
+    judged.findings += _orphans(folders, layout, alphas, folder)
+    judged.findings += _name_in_path(layout, root, [s for s in judged.samples if s.used])
+    judged.index = [[sample.image, sample.alphas] for sample in judged.samples if sample.used]
+    return judged
+
+
+def _eval_sample(folders: Folders, layout: Layout, judged: Judged, image: str, where: tuple[str, str]) -> Sample:
+    """One image: what the loader indexes comes from the mask folder when there is one, else from the alpha folder."""
+    stem = _stem(image.rsplit("/", 1)[1])
+    alphas, indexed = (f"{folder}/{stem}" for folder in where)
+    known = {path.rsplit("/", 1)[1] for path in _pngs(folders, alphas, listed=False)[0]}
+    if not folders.has(alphas):
+        message = (
+            f"no folder {alphas}: {'FileNotFoundError when' if layout.uses_masks else 'left out before'} it is used"
+        )
+        judged.findings.append(error("missing_alpha_dir", message, path=image, image=stem))
+    elif not known:
+        judged.findings.append(error("empty_alpha_dir", "no *.png in it", path=alphas, image=stem))
+    if not folders.has(indexed):
+        if layout.uses_masks and folders.has(alphas):
+            message = "this folder is missing: the whole image is left out of the evaluation without a word"
+            judged.findings.append(error("missing_mask_dir", message, path=indexed, image=stem))
+        return Sample(stem, image, sorted(f"{alphas}/{name}" for name in known), used=False)
+    taken, foreign = _pngs(folders, indexed, listed=True)
+    judged.findings += [_of(finding, stem) for finding in foreign]
+    if not layout.uses_masks:
+        return Sample(stem, image, taken)
+    names = [path.rsplit("/", 1)[1] for path in taken]
+    for name in sorted(known - set(names)):
+        message = "no mask for it: left out of the evaluation without a word"
+        judged.findings.append(warning("alpha_without_mask", message, path=f"{alphas}/{name}", image=stem))
+    for name in names:
+        if name not in known and name.endswith(".png") and known:
+            message = f"there is no alpha {alphas}/{name}: FileNotFoundError when the sample is loaded"
+            judged.findings.append(error("mask_without_alpha", message, path=f"{indexed}/{name}", image=stem))
+    return Sample(stem, image, [f"{alphas}/{name}" for name in names], taken)
+
+
+def _of(finding: Finding, stem: str) -> Finding:
+    from dataclasses import replace
+
+    return replace(finding, image=stem)
+
+
+def _name_in_path(layout: Layout, root: str, samples: list[Sample]) -> list[Finding]:
+    """The loaders make a mask's path by replacing every occurrence of the alpha folder's name, wherever it stands."""
+    if not layout.uses_masks:
+        return []
+    name = f"/{layout.alpha_dir_name}/" if layout.kind == "video" else layout.alpha_dir_name
+    told = "the loader replaces it everywhere in a path and then looks for masks where none are: use another name"
+    if name in (f"/{root}/" if layout.kind == "video" else root):
+        return [error("name_in_path", f"the root's path has {layout.alpha_dir_name} in it, too; {told}", path="")]
+    found = []
+    for sample in samples:
+        alpha = next(iter(sample.alphas), "")
+        if f"/{alpha}".count(name) > 1:
+            key = sample.video or sample.key
+            found.append(
+                error("name_in_path", f"{layout.alpha_dir_name} is in it twice; {told}", path=alpha, image=key)
+            )
+    return found
+
+
+def _judge_video(folders: Folders, layout: Layout, root: str) -> Judged:
+    from segassets.formats.matting_videos import judge_video
+
+    if not folders.has(image_folder(layout)):
+        return Judged(findings=_wrong_layout(folders, layout))
+    judged = judge_video(folders, layout, Judged(), _pngs)
+    judged.findings += _name_in_path(layout, root, judged.samples[:1])
+    return judged
+
+
+_JUDGES: dict[str, Callable[[Folders, Layout, str], Judged]] = {
+    "image_train": _judge_train,
+    "image_eval": _judge_eval,
+    "video": _judge_video,
+}
+
+
+def find_root(paths: Iterable[str], layout: Layout, name: str) -> tuple[str, str]:
+    """(prefix, added): the folder in a listing that holds the layout, and what the loader's own paths have before it.
+
+    A download has at most two folders around it (`HIM2K/images/...`). Of a set that is its own split, such as I-HIM50K,
+    the split's folder may be the top: its root is then the folder above, and `added` is `I-HIM50K/`.
+    """
+    wanted = f"{image_folder(layout)}/"
+    inner = wanted.removeprefix(f"{layout.split}/")
+    own: set[str] = set()
+    for path in paths:
+        steps = path.split("/")
+        for depth in range(min(3, len(steps))):
+            prefix = "".join(f"{step}/" for step in steps[:depth])
+            if path.startswith(prefix + wanted):
+                return prefix, ""
+            if layout.kind != "image_eval" and layout.split == name and path.startswith(prefix + inner):
+                own.add(prefix)
+    return (min(own, key=len), f"{layout.split}/") if own else ("", "")

@@ -1,0 +1,88 @@
+"""Panoptic PNGs: segment ids as colours, R + 256 G + 65536 B. Decoding with clear errors, and ids as RGB.
+
+Belongs here: the PNG form that COCO, Cityscapes and Cityscapes-VPS share. Not here: categories and JSON.
+Source of the rule: the COCO panoptic format (panopticapi, `rgb2id`).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import warnings
+from collections.abc import Iterable
+
+import numpy as np
+from PIL import Image
+
+from segassets.findings import BadItem, error
+from segassets.formats import png
+from segassets.formats.label_map import Runs
+
+MAX_PIXELS = 1 << 26
+COLOUR_TYPES = {0: "grey", 2: "RGB", 3: "palette", 4: "grey with alpha", 6: "RGBA"}
+_SIGNATURE = b"\x89PNG\r\n\x1a\n"
+
+
+def png_size(data: bytes) -> tuple[int, int]:
+    """(height, width) from the first 24 bytes of a PNG. Raises BadItem `bad_png`."""
+    if not data.startswith(_SIGNATURE) or len(data) < 24 or data[12:16] != b"IHDR":
+        raise BadItem(error("bad_png", f"no PNG file but {data[:12]!r}...: download it again"))
+    return int.from_bytes(data[20:24], "big"), int.from_bytes(data[16:20], "big")
+
+
+def open_png(data: bytes, accepted: Iterable[tuple[int, int]], wanted: str) -> Image.Image:
+    """The decoded image. Depth, colour type and size are checked before anything is decoded.
+
+    `accepted`: pairs of bit depth and PNG colour type. Raises BadItem `bad_png` or `bad_mode`.
+    """
+    height, width = png_size(data)
+    depth, colour = data[24], data[25]
+    if (depth, colour) not in accepted:
+        found = f"{depth}-bit {COLOUR_TYPES.get(colour, f'colour type {colour}')}"
+        raise BadItem(error("bad_mode", f"a {found} PNG was found, {wanted} is expected"))
+    if not 0 < width * height <= MAX_PIXELS:
+        raise BadItem(error("bad_png", f"its size {width} x {height} is out of the range up to {MAX_PIXELS} pixels"))
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            image = Image.open(io.BytesIO(data), formats=["PNG"])
+            image.load()
+    # Pillow answers damaged files with many kinds of exceptions; to the item they all mean the same.
+    except Exception as problem:
+        raise BadItem(error("bad_png", f"cannot be decoded ({problem}): download it again")) from None
+    return image
+
+
+def read_grey(data: bytes, depth: int, what: str) -> np.ndarray:
+    """A one-channel PNG of exactly `depth` 8 or 16 bits, uint8 or uint16 (h, w). Raises BadItem."""
+    image = open_png(data, {(depth, 0)}, f"{what} ({depth}-bit, one channel)")
+    return np.ascontiguousarray(np.asarray(image), dtype=np.uint8 if depth == 8 else np.uint16)
+
+
+def read_ids(data: bytes) -> np.ndarray:
+    """Segment ids of an RGB PNG, uint32 (h, w). Raises BadItem `bad_png`, or `bad_mode` unless it is 8-bit RGB(A)."""
+    image = open_png(data, {(8, 2), (8, 6)}, "8-bit RGB (segment ids as colours)")
+    width, height = image.size
+    # Four bytes a pixel are a uint32 view; converting three channels by arithmetic takes twice as long.
+    pixels = image.tobytes("raw", "RGBX" if image.mode == "RGB" else "RGBA")
+    return np.frombuffer(pixels, "<u4").reshape(height, width) & np.uint32(0xFFFFFF)
+
+
+def colours_of(ids: np.ndarray) -> np.ndarray:
+    """uint8 (n, 3): the colours of segment ids below 2**24."""
+    ids = np.asarray(ids, np.uint32)
+    return np.stack((ids & 255, ids >> 8 & 255, ids >> 16 & 255), axis=1).astype(np.uint8)
+
+
+def ids_png(runs: Runs, values: np.ndarray, ids: np.ndarray) -> bytes:
+    """The RGB PNG of a map whose value `values[i]` (all of them, ascending) is the segment `ids[i]`."""
+    dtype = np.uint8 if len(values) <= 256 else np.uint16 if len(values) <= 65536 else np.uint32
+    index = runs.painted(np.searchsorted(values, runs.values).astype(dtype))
+    return png.palette_rgb_png(index, colours_of(ids))
+
+
+def content(array: np.ndarray) -> bytes:
+    """The digest of what a picture decodes to: its shape, type and pixels."""
+    digest = hashlib.sha256(f"{array.dtype}{array.shape}".encode())
+    digest.update(np.ascontiguousarray(array))
+    return digest.digest()

@@ -1,0 +1,103 @@
+"""One synthetic image as files; runs in workers. Reads, decodes, composes, encodes."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from segassets.findings import info
+from segassets.formats.png import gray_png, rgb_png
+from segassets.formats.synthesis import Composite, NotMade, chosen, compose, levels, on_frame
+from segassets.items import File, Made
+
+IMAGE_ROWS = {
+    "id": "int64",
+    "made": "bool",
+    "reason": "string",
+    "instances": "int64",
+    "foregrounds": "list<string>",
+    "background": "string",
+}
+
+
+def synthetic_image(
+    number: int,
+    people: Mapping[str, tuple[Any, Any]],
+    background: tuple[str, Any],
+    foregrounds: int,
+    backgrounds: int,
+    lossless: bool,
+) -> Made:
+    """Image `number`: `images/N.jpg`, `bg/N.jpg`, and for everybody visible `alphas/N/K.png` and `fg/N/K.jpg`.
+
+    `people`: name → (picture, alpha), in the order of the draw. What cannot be made is an info finding `not_made`.
+    """
+    random = chosen(number, foregrounds, backgrounds)[2]
+    try:
+        given = [(name, _grey(alpha), _decoder(picture)) for name, (picture, alpha) in people.items()]
+        made = compose(given, _opened(background[1]), random)
+        files = _files(number, made, lossless)
+    except NotMade as why:
+        return _not_made(number, str(why), background[0])
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as problem:
+        return _not_made(number, f"upstream fails on it, too: {problem}", background[0])
+    names = [instance.name for instance in made.instances]
+    return Made(files, _row(number, True, None, names, background[0]))
+
+
+def _not_made(number: int, why: str, background: str) -> Made:
+    finding = info("not_made", f"{why}; this number stays a hole", image=str(number))
+    return Made([], _row(number, False, why, [], background), [finding])
+
+
+def _row(number: int, made: bool, why: str | None, names: list[str], background: str) -> dict[str, list]:
+    values = (number, made, why, len(names), names, background)
+    return {column: [value] for column, value in zip(IMAGE_ROWS, values, strict=True)}
+
+
+def _opened(ref: Any) -> Image.Image:
+    picture = Image.open(io.BytesIO(ref.read()))
+    picture.load()
+    return picture
+
+
+def _grey(ref: Any) -> Image.Image:
+    return _opened(ref).convert("L")
+
+
+def _decoder(ref: Any):
+    return lambda: _opened(ref)
+
+
+def _files(number: int, made: Composite, lossless: bool) -> list[File]:
+    frame = made.image.size
+    files = [
+        File(f"images/{number}.jpg", jpeg(made.image)),
+        File(f"bg/{number}.jpg", jpeg(made.background)),
+    ]
+    for k, instance in enumerate(made.instances):
+        values = on_frame(levels(instance.matte), instance.x, instance.y, frame)
+        files.append(File(f"alphas/{number}/{k}.png", gray_png(values)))
+        canvas = Image.new("RGB", frame)
+        canvas.paste(instance.picture, (instance.x, instance.y))
+        files.append(File(f"fg/{number}/{k}.jpg", jpeg(canvas)))
+    if lossless:
+        files.append(File(f"lossless/{number}.png", png(made.image)))
+    return files
+
+
+def jpeg(picture: Image.Image) -> bytes:
+    """Pillow's defaults: quality 75, colour at half the resolution."""
+    sink = io.BytesIO()
+    picture.save(sink, "JPEG")
+    return sink.getvalue()
+
+
+def png(picture: Image.Image) -> bytes:
+    """The picture without loss."""
+    array = np.asarray(picture)
+    return rgb_png(array) if array.ndim == 3 else gray_png(array)

@@ -1,0 +1,128 @@
+"""One synthetic video as files; runs in workers. Alphas first: colours are decoded of accepted videos only."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from PIL import Image
+
+from segassets.findings import info
+from segassets.formats.png import gray_png
+from segassets.formats.synthesis import NotMade, on_frame
+from segassets.formats.synthesis_items import jpeg, png
+from segassets.formats.synthesis_video import Mattes, Plan, draw_background, drawn, mattes, plan
+from segassets.items import File, Made
+
+VIDEO_ROWS = {
+    "id": "int64",
+    "made": "bool",
+    "reason": "string",
+    "instances": "int64",
+    "frames": "int64",
+    "clips": "list<string>",
+    "background": "string",
+    "max_occlusion": "double",
+}
+
+
+class Source:
+    """A clip: the frames of its colours, and those of its alphas; without them the colours are RGBA."""
+
+    def __init__(self, colours: Sequence[Any], alphas: Sequence[Any] | None):
+        self.colours, self._alphas = colours, alphas
+        self.count = len(colours if alphas is None else alphas)
+
+    def alpha(self, frame: int) -> Image.Image:
+        if self._alphas is not None:
+            return opened(self._alphas[frame]).convert("L")
+        picture = opened(self.colours[frame])
+        if picture.mode != "RGBA":
+            raise NotMade(f"{self.colours[frame].label} is no RGBA picture, and its clip has no alphas")
+        return picture.getchannel(3)
+
+    def box(self, frame: int) -> tuple[int, int, int, int] | None:
+        """Of what is not black; of RGBA pictures upstream looks at the luminance, not at the alpha."""
+        picture = opened((self._alphas or self.colours)[frame])
+        return picture.convert("L").getbbox()
+
+
+def opened(ref: Any) -> Image.Image:
+    picture = Image.open(io.BytesIO(ref.read()))
+    picture.load()
+    return picture
+
+
+def synthetic_video(
+    number: int,
+    clips: Sequence[tuple[str, Sequence[Any], Sequence[Any] | None]],
+    folder: str,
+    level: str,
+    list_length: int,
+    stills: Sequence[str],
+    videos: Sequence[str],
+    backgrounds: Mapping[str, Sequence[Any]],
+    lossless: bool,
+) -> Made:
+    """Video `number`, below `folder`: `fgr/NNNNN/FFFFF.jpg`, `pha/NNNNN/FFFFF/KK.png`. Rejected ones are info findings `not_made`.
+
+    `clips`: (name, colours, alphas or None), in the order of the draw; `backgrounds`: name → frames.
+    """
+    names = [name for name, _, _ in clips]
+    background = ""
+    try:
+        sources = [Source(colours, alphas) for _, colours, alphas in clips]
+        random = drawn(number, level, list_length)[1]
+        background = draw_background(random, stills, videos, lambda name: _size(backgrounds[name][0]))
+        frames = backgrounds[background]
+        size = _size(frames[0])
+        given = plan(random, level, [source.count for source in sources], size, len(frames), _boxes(sources))
+        found = mattes(given, level, lambda k, frame: sources[k].alpha(given.clips[k].start + frame))
+        files = list(_frames(number, given, found, sources, frames, lossless))
+    except NotMade as why:
+        return _not_made(number, str(why), names, background)
+    except (OSError, ValueError, IndexError, SyntaxError, Image.DecompressionBombError) as problem:
+        return _not_made(number, f"upstream fails on it, too: {problem}", names, background)
+    files = [replace(file, path=f"{folder}/{file.path}") for file in files]
+    return Made(files, _row(number, True, None, given.frames, names, background, found.occlusion))
+
+
+def _size(ref: Any) -> tuple[int, int]:
+    with Image.open(io.BytesIO(ref.read())) as picture:
+        return picture.size
+
+
+def _boxes(sources: Sequence[Source]):
+    return lambda k, start, frames: [sources[k].box(frame) for frame in range(start, start + frames)]
+
+
+def _frames(
+    number: int, given: Plan, found: Mattes, sources: Sequence[Source], backgrounds: Sequence[Any], lossless: bool
+) -> Iterator[File]:
+    last, ready = len(backgrounds) - 1, (-1, None)
+    for frame in range(given.frames):
+        wanted = min(given.background_start + frame, last)
+        if ready[0] != wanted:
+            ready = (wanted, opened(backgrounds[wanted]).convert("RGB"))
+        image = ready[1].copy()
+        for k, clip in enumerate(given.clips):
+            colours = opened(sources[k].colours[clip.start + frame]).convert("RGB")
+            person = colours.crop(clip.box).resize((clip.width, clip.height), Image.Resampling.BILINEAR)
+            image.paste(person, (clip.x, clip.y), found.alphas[frame][k])
+            values = on_frame(found.visible[frame][k], clip.x, clip.y, given.size)
+            yield File(f"pha/{number:05d}/{frame:05d}/{k:02d}.png", gray_png(values))
+        yield File(f"fgr/{number:05d}/{frame:05d}.jpg", jpeg(image))
+        if lossless:
+            yield File(f"lossless/{number:05d}/{frame:05d}.png", png(image))
+
+
+def _not_made(number: int, why: str, names: list[str], background: str) -> Made:
+    finding = info("not_made", f"{why}; not made, as upstream does not", image=f"{number:05d}")
+    return Made([], _row(number, False, why, 0, names, background, None), [finding])
+
+
+def _row(number, made, why, frames, names, background, occlusion) -> dict[str, list]:
+    values = (number, made, why, len(names) if made else 0, frames, names, background, occlusion)
+    return {column: [value] for column, value in zip(VIDEO_ROWS, values, strict=True)}

@@ -1,0 +1,1 @@
+"""Scores of panoptic segmentation, as pure functions of ids and areas: no files, no Dagster."""

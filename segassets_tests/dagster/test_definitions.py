@@ -1,0 +1,55 @@
+"""What holds for every asset of the project, whatever its dataset."""
+
+from __future__ import annotations
+
+import dagster as dg
+import pytest
+
+from segassets import artifact
+from segassets.definitions import defs
+
+GRAPH = defs().resolve_asset_graph()
+# The raw asset has the shards' partitions; these need raw assets of their own: artifact(..., raw="raw_evaluation").
+
+def key(name: str) -> dg.AssetKey:
+    return dg.AssetKey(name.split("/"))
+
+
+def test_definitions_load():
+    dg.Definitions.validate_loadable(defs())
+    assert set(artifact.registry()) <= {one.to_user_string() for one in GRAPH.get_all_asset_keys()}
+
+
+@pytest.mark.parametrize("name", sorted(artifact.registry()))
+def test_an_asset_speaks_for_itself(name):
+    node = GRAPH.get(key(name))
+    assert node.description and node.code_version
+    assert node.group_name == name.split("/")[0]
+    assert node.partitions_def is None or node.backfill_policy is not None
+    checks = [spec for spec in node.assets_def.check_specs if spec.name == "findings"]
+    assert [check.partitions_def for check in checks] == [node.partitions_def], "one result for each partition"
+
+
+@pytest.mark.parametrize("name", sorted(artifact.registry()))
+def test_raw_files_are_an_external_asset_whose_partitions_fit(name):
+    """Otherwise the backfill daemon refuses partitions, because they depend on some that do not exist."""
+    declared, node = artifact.registry()[name], GRAPH.get(key(name))
+    if not declared.reads or node.partitions_def is None:
+        return
+    raw = GRAPH.get(key(declared.raw))
+    assert raw.is_external
+    assert raw.partitions_def in (node.partitions_def, None)
+
+
+def test_a_single_run_over_many_partitions_is_for_leaves_only():
+    for name in artifact.registry():
+        node = GRAPH.get(key(name))
+        policy = node.backfill_policy
+        if policy is not None and policy.policy_type.value == "SINGLE_RUN":
+            assert not node.child_keys, name
+
+
+@pytest.mark.parametrize("name", sorted(artifact.registry()))
+def test_no_asset_has_an_option_that_is_a_place_in_the_store(name):
+    options = {option.name for option in artifact.registry()[name].options}
+    assert not options & {"root", "store", "home", "raw", "folder", "target", "into", "path"}
