@@ -102,7 +102,6 @@ def _tables() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 
 TRAIN_ID, INSTANCE_TRAIN_ID, KNOWN_INSTANCE = _tables()
-_TRANSLATION = TRAIN_ID.tobytes()
 
 
 def label_of(value: int) -> int:
@@ -111,26 +110,23 @@ def label_of(value: int) -> int:
 
 
 def label_train_ids(label_ids: np.ndarray) -> np.ndarray:
-    """trainId of every pixel, uint8 (h, w): 0..18, 255 ignored. `label_ids`: uint8 (h, w).
+    """trainId of every labelIds value, uint8 of the same shape: 0..18, 255 ignored. `label_ids`: uint8.
 
-    Raises BadItem `unknown_label` for values that are no label.
+    Pixels or, much cheaper, the values of runs. Raises BadItem `unknown_label` for values that are no label.
     """
-    # One pass over bytes; indexing a table by an array takes three times as long.
-    translated = np.frombuffer(label_ids.tobytes().translate(_TRANSLATION), np.uint8).reshape(label_ids.shape)
     if label_ids.size and int(label_ids.max()) > LAST_ID:
-        values = np.flatnonzero(np.bincount(label_ids.reshape(-1), minlength=256))
+        values = np.unique(label_ids)
         raise BadItem(_unknown(values[values > LAST_ID], f"0 to {LAST_ID}"))
-    return translated
+    return TRAIN_ID.take(label_ids)
 
 
 def instance_train_ids(instance_ids: np.ndarray) -> np.ndarray:
-    """uint16 (h, w): trainId below 1000, 1000 trainId + number for instances, 255 ignored; groups are the bare trainId.
+    """uint16 of the same shape: trainId, or 1000 trainId + number for instances; 255 ignored; groups are bare trainIds.
 
-    `instance_ids`: uint16 (h, w). Raises BadItem `unknown_label`.
+    `instance_ids`: uint16, pixels or the values of runs. Raises BadItem `unknown_label`.
     """
     if not KNOWN_INSTANCE.take(instance_ids).all():
-        values = np.flatnonzero(np.bincount(instance_ids.reshape(-1), minlength=1 << 16))
-        check_instance_values(values)
+        check_instance_values(np.unique(instance_ids))
     return INSTANCE_TRAIN_ID.take(instance_ids)
 
 

@@ -10,6 +10,7 @@ import numpy as np
 from segassets.findings import BadItem, Finding
 from segassets.formats import cityscapes, cityscapes_instances, cityscapes_panoptic, cityscapes_polygons, png
 from segassets.formats.cityscapes import VOID, ImageName
+from segassets.formats.label_map import row_runs
 from segassets.formats.panoptic import content, ids_png, read_grey
 from segassets.items import File, Made
 
@@ -32,20 +33,22 @@ def checked(image: str, function, *arguments):
         raise BadItem(*about(image, bad.findings)) from None
 
 
-def _shape_row(image: str, array: np.ndarray) -> dict[str, list]:
-    return {"image": [image], "height": [array.shape[0]], "width": [array.shape[1]]}
+def _shape_row(image: str, shape: tuple[int, int]) -> dict[str, list]:
+    return {"image": [image], "height": [shape[0]], "width": [shape[1]]}
 
 
 def label_train_ids_file(image: str, data: bytes, form: str) -> Made:
     """trainId of every pixel, 8-bit grey, from labelIds by table (`form` png) or drawn from polygons."""
     if form == "polygons":
-        labels = checked(image, cityscapes_polygons.label_train_ids, data)
+        runs = row_runs(checked(image, cityscapes_polygons.label_train_ids, data))
+        table = runs.values
     else:
-        labels = checked(image, cityscapes.label_train_ids, checked(image, read_grey, data, 8, "a map of labelIds"))
-    counts = np.bincount(labels.reshape(-1), minlength=VOID + 1)
-    row = {**_shape_row(image, labels), "pixels": [[*counts[: CLASSES - 1].tolist(), int(counts[VOID])]]}
+        runs = row_runs(checked(image, read_grey, data, 8, "a map of labelIds"))
+        table = checked(image, cityscapes.label_train_ids, runs.values)
+    counts = np.bincount(table, weights=runs.lengths, minlength=VOID + 1).astype(np.int64)
+    row = {**_shape_row(image, runs.shape), "pixels": [[*counts[: CLASSES - 1].tolist(), int(counts[VOID])]]}
     name = ImageName.parse(image).gt("labelTrainIds.png")
-    return Made([File(name, png.gray_png(labels), content(labels))], rows=row)
+    return Made([File(name, png.gray_png(runs.painted(table)), content(runs, table))], rows=row)
 
 
 def instance_train_ids_file(image: str, data: bytes, form: str, labels: bytes | None = None) -> Made:
@@ -54,20 +57,24 @@ def instance_train_ids_file(image: str, data: bytes, form: str, labels: bytes | 
     `labels`: the labelIds of the image, when the two are to be compared.
     """
     if form == "polygons":
-        values = checked(image, cityscapes_polygons.instance_train_ids, data)
+        runs = row_runs(checked(image, cityscapes_polygons.instance_train_ids, data))
+        table = runs.values
     else:
-        values = checked(image, _instance_train_ids, data, labels)
+        runs = row_runs(checked(image, _instance_ids, data, labels))
+        table = checked(image, cityscapes.instance_train_ids, runs.values)
     name = ImageName.parse(image).gt("instanceTrainIds.png")
-    return Made([File(name, png.gray_png(values), content(values))])
+    return Made([File(name, png.gray_png(runs.painted(table)), content(runs, table))])
 
 
-def _instance_train_ids(data: bytes, labels: bytes | None) -> np.ndarray:
+def _instance_ids(data: bytes, labels: bytes | None) -> np.ndarray:
+    """instanceIds, compared with labelIds where they are given."""
     instance_ids = read_grey(data, 16, "a map of instanceIds")
+    problems = []
     if labels is not None:
         problems = cityscapes.disagreement(read_grey(labels, 8, "a map of labelIds"), instance_ids)
-        if problems:
-            raise BadItem(*problems)
-    return cityscapes.instance_train_ids(instance_ids)
+    if problems:
+        raise BadItem(*problems)
+    return instance_ids
 
 
 def panoptic_file(image: str, data: bytes, folder: str, train_ids: bool) -> Made:
@@ -75,9 +82,9 @@ def panoptic_file(image: str, data: bytes, folder: str, train_ids: bool) -> Made
     instance_ids = checked(image, read_grey, data, 16, "a map of instanceIds")
     records, ids, runs, found = checked(image, cityscapes_panoptic.segments, instance_ids, train_ids)
     name = f"{folder}/{image}_gtFine_panoptic.png"
-    row = {**_shape_row(image, instance_ids), "segments": [json.dumps(records, sort_keys=True)]}
-    # The pixels follow from instanceIds and the rows: their digest is as good as that of the picture, and cheaper.
-    file = File(name, ids_png(runs, found.values, ids), content(instance_ids))
+    row = {**_shape_row(image, instance_ids.shape), "segments": [json.dumps(records, sort_keys=True)]}
+    painted = ids[np.searchsorted(found.values, runs.values)]
+    file = File(name, ids_png(runs, found.values, ids), content(runs, painted))
     return Made([file], rows=row, findings=about(image, cityscapes.number_findings(found)))
 
 
@@ -85,7 +92,7 @@ def instances_row(image: str, data: bytes) -> Made:
     """The image's instances and groups as COCO annotations."""
     instance_ids = checked(image, read_grey, data, 16, "a map of instanceIds")
     annotations = checked(image, cityscapes_instances.annotations, instance_ids)
-    row = {**_shape_row(image, instance_ids), "annotations": [json.dumps(annotations)]}
+    row = {**_shape_row(image, instance_ids.shape), "annotations": [json.dumps(annotations)]}
     return Made(rows=row)
 
 

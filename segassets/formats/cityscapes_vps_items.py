@@ -51,14 +51,17 @@ def _checked(frame: str, function, *arguments):
 def labelmap_file(frame: str, cls: bytes, name: str) -> Made:
     """Category of every pixel: 0 to 18 as in the table, 255 where the colour is none of the nineteen. 8-bit grey."""
     labels = vps.labelmap(_checked(frame, vps.read_colour_mask, cls))
-    counts = np.bincount(labels.reshape(-1), minlength=vps.VOID + 1)
+    runs = label_map.row_runs(labels)
+    counts = np.bincount(runs.values, weights=runs.lengths, minlength=vps.VOID + 1).astype(np.int64)
     pixels = [*counts[: CLASSES - 1].tolist(), int(counts[vps.VOID])]
     findings = []
     if pixels[-1] > _VOID_SHARE * labels.size:
         findings.append(warning("much_void", f"{pixels[-1] / labels.size:.0%} of it are void", image=frame))
     if sum(count > 0 for count in pixels[:-1]) == 1:
         findings.append(warning("one_class", "all of it is one class", image=frame))
-    return Made([File(name, png.gray_png(labels), content(labels))], {"frame": [frame], "pixels": [pixels]}, findings)
+    return Made(
+        [File(name, png.gray_png(labels), content(runs, runs.values))], {"frame": [frame], "pixels": [pixels]}, findings
+    )
 
 
 def panoptic_inst_file(frame: str, cls: bytes, inst: bytes, name: str, groups: str) -> Made:
@@ -66,7 +69,8 @@ def panoptic_inst_file(frame: str, cls: bytes, inst: bytes, name: str, groups: s
     codes = _checked(frame, vps.read_colour_mask, cls)
     values = _checked(frame, vps.read_instances, inst)
     pan, findings = _checked(frame, vps.panoptic_inst, codes, values, groups)
-    found = label_map.segments(label_map.row_runs(pan))
+    runs = label_map.row_runs(pan)
+    found = label_map.segments(runs)
     if inst[24] == 8 and any(finding.code.startswith("group_") for finding in findings):
         told = "its instance map has 8 bits and no instances, but there are things: was it saved with fewer bits?"
         findings.append(warning("eight_bit_instances", told))
@@ -77,7 +81,7 @@ def panoptic_inst_file(frame: str, cls: bytes, inst: bytes, name: str, groups: s
         "values": [found.values.tolist()],
         "areas": [found.areas.tolist()],
     }
-    return Made([File(name, png.gray_png(pan), content(pan))], rows=row, findings=_about(frame, findings))
+    return Made([File(name, png.gray_png(pan), content(runs, runs.values))], rows=row, findings=_about(frame, findings))
 
 
 def panoptic_video_file(frame: str, pan: bytes, name: str, ids: dict[int, int] | None = None) -> Made:
@@ -96,8 +100,8 @@ def panoptic_video_file(frame: str, pan: bytes, name: str, ids: dict[int, int] |
         "width": [values.shape[1]],
         "segments": [json.dumps(segments)],
     }
-    painted = runs.painted(numbers.astype(np.uint32)[np.searchsorted(found.values, runs.values)])
-    return Made([File(name, ids_png(runs, found.values, numbers), content(painted))], rows=row)
+    painted = numbers[np.searchsorted(found.values, runs.values)]
+    return Made([File(name, ids_png(runs, found.values, numbers), content(runs, painted))], rows=row)
 
 
 def panoptic_gt_pieces(records: Iterable[dict], categories: list[dict], bbox: bool) -> Iterator[bytes]:
@@ -141,11 +145,12 @@ def dvps_files(frame: str, stem: str, pan: bytes, photo: list, depth: list) -> M
     """
     values = _checked(frame, vps.read_instances, pan)
     _checked(frame, dvps.check_depth, depth[0].read(_HEAD), values.shape)
-    labels = dvps.instance_train_ids(values)
+    runs = label_map.row_runs(values)
+    table = dvps.instance_train_ids(runs.values)
     return Made(
         [
             _as_it_is(f"{stem}_leftImg8bit.png", photo[0]),
-            File(f"{stem}_gtFine_instanceTrainIds.png", png.gray_png(labels), content(labels)),
+            File(f"{stem}_gtFine_instanceTrainIds.png", png.gray_png(runs.painted(table)), content(runs, table)),
             _as_it_is(f"{stem}_depth.png", depth[0]),
         ]
     )

@@ -15,6 +15,7 @@ import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
+from pycocotools import mask as coco
 
 from segassets.formats import png, rle
 
@@ -41,6 +42,7 @@ MASK_THRESHOLD = 200
 """A semantic mask shows instances of more pixels than this: one of exactly 200 is in the _200 file and not painted."""
 
 NAMESPACE = uuid.uuid5(uuid.NAMESPACE_URL, "https://github.com/Jaluus/MaskTerial")
+_AREA_PIECE = 255
 _UUID = re.compile(r"[0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}")
 _SUFFIXES = {".jpg": ".jpg", ".jpeg": ".jpg", ".png": ".png"}
 PHOTOGRAPHS = (".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp")
@@ -140,8 +142,30 @@ def semantic_mask(
     if not shown:
         return np.zeros(size, np.uint8)
     ranks = rle.paint_ranks([counts[k] for k in shown], size)
-    category = np.array([0, *(category_ids[k] for k in shown)], np.uint8)
-    return category[ranks]
+    table = np.array([0, *(category_ids[k] for k in shown)], np.uint8)
+    return table[ranks] if ranks.dtype != np.uint8 else _looked_up(ranks, table)
+
+
+def _looked_up(ranks: np.ndarray, table: np.ndarray) -> np.ndarray:
+    """`table[ranks]` of bytes. Flakes cover little: only words of eight pixels that are not all background are looked
+    up, in place (10 times faster than indexing; `translate` alone is 5 times)."""
+    changes = bytes(np.concatenate((table, np.zeros(256 - len(table), np.uint8))))
+    if ranks.size % 8 == 0:
+        words = ranks.reshape(-1).view(np.uint64)
+        some = np.flatnonzero(words != 0)
+        if 4 * len(some) < len(words):
+            words[some] = np.frombuffer(words[some].tobytes().translate(changes), np.uint64)
+            return ranks
+    return np.frombuffer(ranks.tobytes().translate(changes), np.uint8).reshape(ranks.shape)
+
+
+def areas(counts: Sequence[str], size: tuple[int, int]) -> np.ndarray:
+    """Numbers of pixels, int64, of run lengths that have been checked: pycocotools reads beyond damaged ones, and
+    (2.0.11 with NumPy 2) overflows for lists of 256 and more."""
+    h, w = size
+    segmentations = [{"size": [h, w], "counts": text} for text in counts]
+    pieces = [coco.area(segmentations[k : k + _AREA_PIECE]) for k in range(0, len(segmentations), _AREA_PIECE)]
+    return np.concatenate([np.zeros(0, np.int64), *pieces]).astype(np.int64)
 
 
 def semantic_png(pixels: np.ndarray) -> tuple[bytes, bytes]:

@@ -81,8 +81,14 @@ def ids_png(runs: Runs, values: np.ndarray, ids: np.ndarray) -> bytes:
     return png.palette_rgb_png(index, colours_of(ids))
 
 
-def content(array: np.ndarray) -> bytes:
-    """The digest of what a picture decodes to: its shape, type and pixels."""
-    digest = hashlib.sha256(f"{array.dtype}{array.shape}".encode())
-    digest.update(np.ascontiguousarray(array))
+def content(runs: Runs, table: np.ndarray) -> bytes:
+    """The digest of what a map decodes to: shape, type and pixels, `table[i]` being the value of the i-th run.
+
+    Of runs, not of pixels: neighbours that became equal count as one, so that equal maps have equal digests.
+    """
+    kept = np.ones(len(table), bool)
+    kept[1:] = (table[1:] != table[:-1]) | (runs.starts[1:] % runs.shape[1] == 0)
+    digest = hashlib.sha256(f"{table.dtype}{runs.shape}".encode())
+    digest.update(runs.starts[kept].astype("<u4"))
+    digest.update(table[kept].astype(table.dtype.newbyteorder("<")))
     return digest.digest()

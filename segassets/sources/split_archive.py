@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from segassets.findings import BadItem, error
+from segassets.findings import BadItem, Finding, error
 from segassets.formats import split_zip
 from segassets.formats.split_zip_members import Member, contents, data_at, unpacked
 from segassets.formats.split_zip_records import LOCAL
@@ -137,20 +138,23 @@ class MemberBlock:
     members: tuple[Member, ...]
 
     def load(self) -> Iterator[tuple[str, dict]]:
-        if len(self.members) == 1 and max(self.members[0].compressed_size, self.members[0].size) > LARGE:
-            yield from self._load_large(self.members[0])
+        first = self.members[0]
+        if len(self.members) == 1 and first.problem is None and max(first.compressed_size, first.size) > LARGE:
+            yield from self._load_large(first)
             return
-        start, end = self.members[0].position, max(member.end for member in self.members)
-        data, error_text = b"", None
-        if end > start and any(member.problem is None for member in self.members):
-            try:
-                data = self._read(start, end)
-            except FileNotFoundError as problem:
-                error_text = f"a part has gone since the index was made: {problem}"
+        # Those that are refused may lie anywhere, or nowhere: nothing is read for them.
+        readable = [member for member in self.members if member.problem is None]
+        start = min((member.position for member in readable), default=0)
+        end = max((member.end for member in readable), default=0)
+        data, problem = b"", None
+        try:
+            data = self._read(start, end)
+        except FileNotFoundError as gone:
+            problem = f"a part has gone since the index was made: {gone}"
         view = memoryview(data)
         for member in self.members:
-            slot = view[member.position - start : member.end - start]
-            yield member.name, {"member": member, "slot": slot, "spooled": None, "problem": error_text}
+            slot = view[member.position - start : member.end - start] if member.problem is None else None
+            yield member.name, {"member": member, "slot": slot, "spooled": None, "problem": problem}
 
     def _load_large(self, member: Member) -> Iterator[tuple[str, dict]]:
         """One that is unpacked into a file first: neither its stored bytes nor its contents fit into memory."""
@@ -211,29 +215,25 @@ def extracted(
     return Made([File(path, Ref(spooled, "member"), source=source)])
 
 
-def damaged(parts: Sequence[ArchivePart], members: Sequence[Member], workers: int = 1) -> list:
+def damaged(parts: Sequence[ArchivePart], members: Sequence[Member], workers: int = 1) -> list[Finding]:
     """Errors of all members whose data do not have the size and CRC that the directory states; reads every byte.
 
     Encrypted members and unknown methods are passed over: nobody can check them. Inflating releases the GIL.
     """
-    from concurrent.futures import ThreadPoolExecutor
-
-    checked = [m for m in members if m.problem not in ("encrypted", "unsupported_method")]
+    unchecked = ("encrypted", "unsupported_method", "missing_part")
+    checked = [replace(m, problem=None) for m in members if m.problem not in unchecked and not m.is_folder]
     with ThreadPoolExecutor(max(1, workers)) as pool:
         found = pool.map(lambda block: list(_damaged(parts, block)), blocks(checked))
         return [finding for findings in found for finding in findings]
 
 
-def _damaged(parts: Sequence[ArchivePart], block: Sequence[Member]) -> Iterator:
-    from dataclasses import replace
-
+def _damaged(parts: Sequence[ArchivePart], block: Sequence[Member]) -> Iterator[Finding]:
     for label, item in MemberBlock(tuple(parts), tuple(block)).load():
-        member = replace(item["member"], problem=None)
         try:
             if item["slot"] is None:
-                for _ in member_ref(parts, member, label).pieces():
+                for _ in member_ref(parts, item["member"], label).pieces():
                     pass
             else:
-                contents(member, item["slot"])
+                contents(item["member"], item["slot"])
         except BadItem as bad:
             yield from (finding for finding in bad.findings if finding.code != "unsupported_method")

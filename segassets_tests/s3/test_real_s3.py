@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 import subprocess
 import sys
 import threading
@@ -12,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from segassets.errors import Busy
+from segassets.sample import evalsets, sa1b
 from segassets.store import locks
 from segassets.store.store import Store
 from segassets_tests.running import Place
@@ -38,12 +38,12 @@ def upload(s3: S3, folder: Path) -> None:
 @pytest.fixture(scope="module")
 def sample(tmp_path_factory) -> Path:
     """SA-1B's part of the demo."""
-    folder = tmp_path_factory.mktemp("sample")
-    Place.below(folder).run("sample")
-    for other in (folder / "raw").iterdir():
-        if other.is_dir() and other.name != "sa1b":
-            shutil.rmtree(other)
-    return folder / "raw"
+    folder = tmp_path_factory.mktemp("sample") / "raw"
+    for path, data in (*sa1b.files(), *evalsets.files()):
+        target = folder / path
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes(data)
+    return folder
 
 
 def test_the_demo_on_s3_is_the_demo_in_a_folder(s3, sample, tmp_path):
@@ -180,10 +180,9 @@ def test_a_server_that_is_overloaded_or_hangs_up_is_asked_again(s3):
     assert {path: bucket.read(path) for path in bucket.walk("folder")} == wanted
 
 
-def test_wrong_keys_are_one_line_and_no_retry_storm(s3, tmp_path):
-    upload_nothing = place(s3, tmp_path)
-    upload_nothing.environment["AWS_SECRET_ACCESS_KEY"] = "wrong"
-    said = upload_nothing.run("materialize", "sa1b", status=None)
-    assert said.returncode == 1
-    assert "SignatureDoesNotMatch" in said.stderr or "403" in said.stderr or "denied" in said.stderr.lower()
-    assert "wrong" not in said.stderr.replace("wrong key", "")
+def test_a_wrong_key_fails_at_once_and_is_not_shown(s3, tmp_path):
+    remote = place(s3, tmp_path)
+    remote.environment["AWS_SECRET_ACCESS_KEY"] = "a-key-that-is-not-ours"
+    said = remote.run("materialize", "sa1b", status=1)
+    assert said.stderr.count("\n") == 1
+    assert "a-key-that-is-not-ours" not in said.stdout + said.stderr
