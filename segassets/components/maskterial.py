@@ -64,7 +64,9 @@ class _Flakes(dg.Model):
     images: dict[str, int] = Field(default={}, description="expected numbers of images, by split")
     seed: str = Field(default="42", description="of the few-shot sampler hashrank")
     archive: str | None = Field(default=None, description="the released zip; default Real_<dataset>.zip")
-    record: str = Field(default=RECORD, description="the Zenodo record of the released zip, a version and not the concept")
+    record: str = Field(
+        default=RECORD, description="the Zenodo record of the released zip, a version and not the concept"
+    )
     api: str = Field(default="https://zenodo.org/api/records", description="where records are asked for")
 
     @field_validator("dataset")

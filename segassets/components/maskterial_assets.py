@@ -57,7 +57,7 @@ def annotations_asset(top: str, declared) -> dg.AssetsDefinition:
         rows=maskterial.ROWS,
         code_version="1",
         check=partial(show.check_annotations, declared),
-        show=show.annotations,
+        show=partial(show.annotations, declared),
     )
     def annotations(raw, partition, *, rasterizer: Rasterizer = declared.rasterizer, strict_counts: bool = False):
         """Four annotation files a split, ids from 1 and kept across all of them; one row an instance.
@@ -68,7 +68,7 @@ def annotations_asset(top: str, declared) -> dg.AssetsDefinition:
         """
         listed, findings = listing(raw, declared, partition, rasterizer)
         findings += listed.findings + counted(declared, partition, len(listed.items), strict_counts)
-        leaking = sources.leaks(raw, _paths(listed), other_images(raw, declared, partition), partition)
+        leaking = leaks(raw, declared, listed, partition)
         lost = {finding.image for finding in leaking if finding.severity == "error"}
         kept = [item for item in listed.items if item["image"].rpartition(".")[0] not in lost]
         folds = listed.folds or annotation_folds(raw, declared, partition, listed.agnostic)
@@ -79,6 +79,15 @@ def annotations_asset(top: str, declared) -> dg.AssetsDefinition:
 
 def _paths(listed: sources.Listing) -> dict[str, str]:
     return {item["image"]: item["source"] for item in listed.items}
+
+
+def leaks(raw, declared, listed: sources.Listing, split: str) -> list:
+    """Images of this split that are in the other one as well."""
+    others = other_images(raw, declared, split)
+    if listed.release is not None:
+        return sources.leaks(_paths(listed), others, split, listed.release.size, listed.release.digest)
+    look = partial(sources.raw_size, raw), partial(sources.raw_digest, raw)
+    return sources.leaks(_paths(listed), others, split, *look)
 
 
 def other_images(raw, declared, split: str) -> dict[str, str]:
@@ -187,7 +196,10 @@ def meta_data_asset(top: str, declared) -> dg.AssetsDefinition:
         if found is not None and sources.kind_of(raw, declared.dataset, declared.source, found) == "released":
             return release.meta_data(found, partition, annotations)
         name = f"{partition}_set_name_to_uuid.json"
-        return files({name: maskterial.set_file(annotations.records(["image", "set"]))}, findings=shared_sets(raw, declared, partition))
+        return files(
+            {name: maskterial.set_file(annotations.records(["image", "set"]))},
+            findings=shared_sets(raw, declared, partition),
+        )
 
     return meta_data
 
@@ -201,7 +213,9 @@ def shared_sets(raw, declared, split: str) -> list:
     except (Skip, BadItem):
         return []
     told = "this set has images in train and in test: they were taken in one run, so the test says less"
-    return [warning("shared_set", f"{name}: {told}", part=name) for name in sorted((mine & theirs) - {sources.NO_SET, None})]
+    return [
+        warning("shared_set", f"{name}: {told}", part=name) for name in sorted((mine & theirs) - {sources.NO_SET, None})
+    ]
 
 
 def few_shot_asset(top: str, declared) -> dg.AssetsDefinition:

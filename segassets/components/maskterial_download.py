@@ -120,7 +120,15 @@ def _asked(url: str) -> dict:
 
 
 def fetched(
-    name: str, url: str, size: int, md5: str, record: str, version: str | None, licence: str | None, root: str, folder: str
+    name: str,
+    url: str,
+    size: int,
+    md5: str,
+    record: str,
+    version: str | None,
+    licence: str | None,
+    root: str,
+    folder: str,
 ) -> Made:
     """Fetch one file into the raw folder or bucket; its row. BadItem `download_*`; runs in a worker."""
     files = files_at(root)

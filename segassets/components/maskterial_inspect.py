@@ -15,6 +15,7 @@ from segassets.errors import Skip, UsageError
 from segassets.findings import BadItem, Finding, error, warning
 from segassets.formats import maskterial, maskterial_items
 from segassets.formats import maskterial_checks as checks
+from segassets.formats import maskterial_tree_checks as tree
 from segassets.formats.labelme import Rasterizer
 from segassets.formats.maskterial_classes import parse
 from segassets.sources.raw import Raw
@@ -124,7 +125,7 @@ def _check_split(found, split, read, mask_threshold, digests, sets) -> Iterator[
             sizes[image] = maskterial_items.displayed_size(data)
         except BadItem as bad:
             yield from (replace(finding, path=folder + image, image=image) for finding in bad.findings)
-    yield from checks.image_findings(base, found.below(folder), sizes, folder.rstrip("/"))
+    yield from tree.image_findings(base, found.below(folder), sizes, folder.rstrip("/"))
     yield from _check_masks(found, split, name, base, mask_threshold)
     yield from _check_sets(found, split, base, sets)
 
@@ -146,7 +147,7 @@ def _check_masks(found, split, name, base, mask_threshold) -> Iterator[Finding]:
             continue
         expected = release.released.painting(annotations, (image["height"], image["width"]), mask_threshold)
         if expected is not None:  # else its annotations are wrong, which has been told
-            yield from checks.mask_findings(found.place.read(folder + mask), expected, base.categories, folder + mask)
+            yield from tree.mask_findings(found.place.read(folder + mask), expected, base.categories, folder + mask)
     stems = {str(image["file_name"]).rpartition(".")[0] for image in base.images.values()}
     for mask in sorted(there):
         if mask.rpartition(".")[0] not in stems:
@@ -159,13 +160,13 @@ def _check_sets(found, split, base, sets) -> Iterator[Finding]:
         yield warning("no_meta_data", f"there is no {member}", path=member)
         return
     try:
-        named, findings = checks.read_sets(found.place.read(member), member)
+        named, findings = tree.read_sets(found.place.read(member), member)
     except BadItem as bad:
         yield from bad.findings
         return
     sets[split] = set(named)
     yield from findings
-    yield from checks.set_findings(named, base.stems, member)
+    yield from tree.set_findings(named, base.stems, member)
 
 
 def _check_leaks(digests: Mapping[str, Mapping[str, str]], sets: Mapping[str, set[str]]) -> Iterator[Finding]:

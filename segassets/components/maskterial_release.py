@@ -13,15 +13,16 @@ import json
 import re
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from functools import cached_property, lru_cache, partial
+from functools import lru_cache, partial
 
 from segassets.components.maskterial_sources import NO_SET, Listing
 from segassets.errors import Skip
 from segassets.findings import BadItem, Finding, error, info, warning
 from segassets.formats import few_shot as few
 from segassets.formats import maskterial_checks as checks
+from segassets.formats import maskterial_tree_checks as tree
 from segassets.formats import maskterial_released as released
 from segassets.formats.maskterial import threshold_names
 from segassets.formats.split_zip import safe_name
@@ -32,7 +33,9 @@ from segassets.work.plans import each, files, groups
 
 TOP = "RLE_annotations/"
 PIECE = 1 << 22
-_NAME = re.compile(r"(?P<split>train|test)_annotations(?P<class>_with_class)?_(?P<least>full|\d+)(?P<max>_max_\d+)?\.json")
+_NAME = re.compile(
+    r"(?P<split>train|test)_annotations(?P<class>_with_class)?_(?P<least>full|\d+)(?P<max>_max_\d+)?\.json"
+)
 
 
 @dataclass(frozen=True)
@@ -76,10 +79,10 @@ def _archive(root: str, path: str, version: str) -> zipfile.ZipFile:
 
 @dataclass
 class Release:
-    """A released tree of one dataset; `members`: paths below its top."""
+    """A released tree of one dataset; `members`: paths below its top, and how many bytes each has."""
 
     place: Place
-    members: frozenset[str]
+    members: Mapping[str, int]
     label: str
     scratch: str
 
@@ -122,9 +125,13 @@ class Release:
         with self.place.open(member) as stream:
             return {annotation["id"] for annotation in json.load(stream)["annotations"]}
 
-    @cached_property
-    def has_few_shot(self) -> bool:
-        return any("_shot/run_" in member for member in self.members)
+    def size(self, member: str) -> int:
+        """Bytes of a file; -1 for one that is not there."""
+        return self.members.get(member, -1)
+
+    def digest(self, member: str) -> str:
+        """sha256 of a file."""
+        return hashlib.sha256(self.place.read(member)).hexdigest()
 
 
 @lru_cache(maxsize=8)
@@ -145,19 +152,20 @@ def find(raw, declared) -> Release | None:
         before, found, _ = path.partition(f"/{TOP}")
         if found and (before == declared.dataset or before.startswith(f"{declared.dataset}/")):
             prefix = raw.ref(f"{before}/x").path[:-1]
-            members = frozenset(p[len(before) + 1 :] for p in raw.paths if p.startswith(f"{before}/"))
-            return Release(Place(raw.root, None, prefix, ""), members, before, raw.scratch)
+            members = {p[len(before) + 1 :]: raw.files[p].size for p in raw.paths if p.startswith(f"{before}/")}
+            version = hashlib.sha256(repr([(p, raw.files[p]) for p in raw.paths]).encode()).hexdigest()
+            return Release(Place(raw.root, None, prefix, version), members, before, raw.scratch)
     return None
 
 
 def _zipped(raw, path: str) -> Release:
-    ref, entry = raw.ref(path), raw.files[path]
+    ref, listed = raw.ref(path), raw.files[path]
     try:
-        archive = _archive(raw.root, ref.path, entry.version)
+        archive = _archive(raw.root, ref.path, listed.version)
     except (zipfile.BadZipFile, OSError) as problem:
         told = f"no readable zip but {looks_like(ref.read(limit=4096))} ({problem}); download it again"
         raise BadItem(error("bad_zip", told, path=path)) from None
-    members = [info.filename for info in archive.infolist() if not info.is_dir()]
+    members = {entry.filename: entry.file_size for entry in archive.infolist() if not entry.is_dir()}
     unsafe = [name for name in members if safe_name(name) != name]
     if unsafe:
         told = f"{len(unsafe)} members have names that lead out of the folder: refused"
@@ -165,8 +173,8 @@ def _zipped(raw, path: str) -> Release:
     tops = sorted({name.partition(TOP)[0] for name in members if f"/{TOP}" in f"/{name}"}, key=len)
     if not tops:
         raise BadItem(error("no_tree", f"no {TOP} in it: this is no released dataset", path=path))
-    below = frozenset(name[len(tops[0]) :] for name in members if name.startswith(tops[0]))
-    return Release(Place(raw.root, ref.path, tops[0], entry.version), below, path, raw.scratch)
+    below = {name[len(tops[0]) :]: size for name, size in members.items() if name.startswith(tops[0])}
+    return Release(Place(raw.root, ref.path, tops[0], listed.version), below, path, raw.scratch)
 
 
 def list_released(found: Release, split: str, declared) -> Listing:
@@ -180,7 +188,7 @@ def list_released(found: Release, split: str, declared) -> Listing:
     name = base_name(found.annotation_names(split))
     base = read[name]
     folder = f"{split}_images/"
-    findings += checks.image_findings(base, found.below(folder), {}, folder.rstrip("/"))
+    findings += tree.image_findings(base, found.below(folder), {}, folder.rstrip("/"))
     document = found.plain(TOP + name)
     spans = released.spans(base)
     sets = set_of(found, split)
@@ -199,12 +207,10 @@ def list_released(found: Release, split: str, declared) -> Listing:
         if image["file_name"] in present
     ]
     folds = {other: partial(_copied, found.place, TOP + other) for other in found.annotation_names(split)}
-    return Listing(released.released_item, items, findings, folds=folds)
+    return Listing(released.released_item, items, findings, folds=folds, release=found)
 
 
-def read_split(
-    found: Release, split: str, whole: bool
-) -> tuple[dict[str, checks.AnnotationFile], list[Finding]]:
+def read_split(found: Release, split: str, whole: bool) -> tuple[dict[str, checks.AnnotationFile], list[Finding]]:
     """All annotation files of a split, by name, and what is wrong with each and among them. Skip without any."""
     rules = found.annotation_names(split)
     if not rules:
@@ -237,7 +243,7 @@ def set_of(found: Release, split: str) -> dict[str, str]:
     if member not in found.members:
         return {}
     try:
-        sets, _ = checks.read_sets(found.place.read(member), member)
+        sets, _ = tree.read_sets(found.place.read(member), member)
     except BadItem:
         return {}
     return {stem: name for name, stems in sets.items() for stem in stems}
@@ -268,7 +274,12 @@ def list_masks(found: Release, split: str, annotations, declared):
     extra = sorted(name for name in found.below(folder) if name.rpartition(".")[0] not in images)
     findings = [warning("mask_unlisted", "a mask of no image; left aside", path=folder + name) for name in extra]
     return each(
-        source, released.mask_item, findings=findings, place=found.place, folder=folder, more_than=declared.mask_threshold
+        source,
+        released.mask_item,
+        findings=findings,
+        place=found.place,
+        folder=folder,
+        more_than=declared.mask_threshold,
     )
 
 
@@ -278,7 +289,7 @@ def meta_data(found: Release, split: str, annotations):
     if member not in found.members:
         return files(findings=[info("no_meta_data", f"the release has no {member}", path=member)])
     data = found.place.read(member)
-    sets, findings = checks.read_sets(data, member)
+    sets, findings = tree.read_sets(data, member)
     stems = {row["image"].rpartition(".")[0] for row in annotations.records(["image"])}
-    findings += checks.set_findings(sets, stems, member)
+    findings += tree.set_findings(sets, stems, member)
     return files({member.rpartition("/")[2]: data}, findings=findings)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import io
 from collections import Counter
+from functools import partial
 
 import numpy as np
 import pyarrow.compute as pc
-from PIL import Image, ImageDraw
+from PIL import Image, ImageDraw, ImageOps
 
 from segassets import previews
+from segassets.components import maskterial_release as release
 from segassets.findings import error, warning
 from segassets.formats import few_shot as few
 from segassets.formats import maskterial, rle
@@ -68,7 +70,7 @@ def measured_wrong(table):
     return findings
 
 
-def annotations(view, raw):
+def annotations(declared, view, raw):
     """A sheet of flakes by class, and how many of which size there are."""
     by_class, areas, images = {}, [], 0
     for table in view.rows(["image", "source", "height", "width", "category_id", "counts", "area", "bbox"]):
@@ -83,7 +85,7 @@ def annotations(view, raw):
     shown = {"images": images, "instances": len(table), "instances by class": class_table(table)}
     shown["areas"] = previews.histogram(table[:, 1], [0, 100, 200, 300, 1000, 3000, 10_000, 30_000, 10**9])
     if by_class:
-        shown["preview"] = flake_sheet(by_class, lambda row: _photograph(raw, row["source"]))
+        shown["preview"] = flake_sheet(by_class, partial(_photograph, raw, release.find(raw, declared)))
     return shown
 
 
@@ -143,16 +145,23 @@ def grown(mask: np.ndarray) -> np.ndarray:
     return out
 
 
-def _photograph(raw, source: str) -> np.ndarray | None:
-    """A raw photograph, RGB; None for one that lies in a JSON or a zip."""
-    if "#" in source or source not in raw:
+def _photograph(raw, found: release.Release | None, row: dict) -> np.ndarray | None:
+    """The photograph of a row as it is displayed, RGB; None for one that lies in a labelme file."""
+    source = row["source"]
+    if found is not None and source in found.members:
+        data = found.place.read(source)
+    elif source in raw:
+        data = raw.read(source)
+    else:
         return None
-    return np.asarray(Image.open(io.BytesIO(raw.read(source))).convert("RGB"))
+    return np.asarray(ImageOps.exif_transpose(Image.open(io.BytesIO(data))).convert("RGB"))
 
 
 def images(view, **inputs):
     """Published photographs as they are."""
-    return {"preview": previews.contact_sheet([_picture(view, path) for path in _spread(view.files["path"].to_pylist())])}
+    return {
+        "preview": previews.contact_sheet([_picture(view, path) for path in _spread(view.files["path"].to_pylist())])
+    }
 
 
 def semantic_masks(view, **inputs):

@@ -35,6 +35,7 @@ class Listing:
     constants: dict[str, Any] = field(default_factory=dict)
     agnostic: bool = False
     folds: dict[str, Callable] | None = None
+    release: Any = None
 
 
 def kind_of(raw, dataset: str, wanted: str, release: str | None) -> str:
@@ -43,7 +44,9 @@ def kind_of(raw, dataset: str, wanted: str, release: str | None) -> str:
         kind
         for kind, present in {
             "labelme": _any(raw, f"{dataset}/labelme/"),
-            "labelstudio": any(path.rsplit("/", 1)[-1] in LABEL_STUDIO for path in _below(raw, f"{dataset}/labelstudio/")),
+            "labelstudio": any(
+                path.rsplit("/", 1)[-1] in LABEL_STUDIO for path in _below(raw, f"{dataset}/labelstudio/")
+            ),
             "instance_masks": _any(raw, f"{dataset}/instance_masks/"),
             "released": release is not None,
         }.items()
@@ -187,7 +190,7 @@ def list_label_studio(raw, dataset: str, split: str, only: str, classes: Classes
 def list_instance_masks(raw, dataset: str, split: str, only: str, classes: Classes) -> Listing:
     """Instance masks with a photograph of the same name beside each, and the sidecar of their classes."""
     folder = _split_folder(raw, f"{dataset}/instance_masks/", split, only)
-    paths = [path for path in _below(raw, folder)]
+    paths = list(_below(raw, folder))
     photos = {_stem(path): path for path in paths if _suffix(path) in (".jpg", ".jpeg")}
     masks = [path for path in paths if _suffix(path) == ".png"]
     if not masks:
@@ -214,7 +217,9 @@ def list_instance_masks(raw, dataset: str, split: str, only: str, classes: Class
 
 def _item(raw, dataset: str, photo: str, path: str, **more: Any) -> dict:
     stem = _stem(photo).rsplit("/", 1)[-1]
-    name = maskterial.image_name(stem, _suffix(photo), dataset, None if maskterial.is_uuid(stem) else _sha256(raw, photo))
+    name = maskterial.image_name(
+        stem, _suffix(photo), dataset, None if maskterial.is_uuid(stem) else _sha256(raw, photo)
+    )
     return {"image": name, "path": path, "photo": raw.ref(photo), "set_name": NO_SET, "source": photo, **more}
 
 
@@ -242,32 +247,45 @@ def _listing(work: Callable, listed: list[dict], findings: list[Finding], consta
     return Listing(work, list(kept.values()), findings, dict(constants))
 
 
-def leaks(raw, mine: Mapping[str, str], others: Mapping[str, str], split: str) -> list[Finding]:
-    """Images that are in both splits, by name or byte for byte. `mine`, `others`: published name → source path.
+def leaks(
+    mine: Mapping[str, str],
+    others: Mapping[str, str],
+    split: str,
+    size_of: Callable[[str], int],
+    digest_of: Callable[[str], str],
+) -> list[Finding]:
+    """Images that are in both splits, by name or byte for byte. `mine`, `others`: published name → source.
 
-    An error in the test split, which then leaves them out; a warning in the training split, which keeps them.
+    Only images of equal size are read. An error in the test split, which then leaves them out; a warning in the
+    training split, which keeps them.
     """
     report = error if split == "test" else warning
-    stems = {_stem(name): path for name, path in others.items()}
+    stems = {_stem(name): source for name, source in others.items()}
     sizes: dict[int, list[str]] = {}
-    for path in others.values():
-        if path in raw:
-            sizes.setdefault(raw.files[path].size, []).append(path)
+    for source in others.values():
+        sizes.setdefault(size_of(source), []).append(source)
     findings = []
-    for name, path in mine.items():
-        twin = stems.get(_stem(name)) or _same_bytes(raw, path, sizes)
+    for name, source in mine.items():
+        twin = stems.get(_stem(name))
+        candidates = sizes.get(size_of(source), []) if twin is None else []
+        if candidates:
+            digest = digest_of(source)
+            twin = next((other for other in candidates if digest_of(other) == digest), None)
         if twin is not None:
             told = f"the same image as {twin} of the other split: a model would be tested on what it was trained on"
-            findings.append(report("leak", told, path=path, image=_stem(name)))
+            findings.append(report("leak", told, path=source, image=_stem(name)))
     return findings
 
 
-def _same_bytes(raw, path: str, sizes: Mapping[int, list[str]]) -> str | None:
-    candidates = sizes.get(raw.files[path].size, []) if path in raw else []
-    if not candidates:
-        return None
-    digest = _sha256(raw, path)
-    return next((other for other in candidates if _sha256(raw, other) == digest), None)
+def raw_size(raw, source: str) -> int:
+    """Bytes of a source's photograph, or of the JSON that it is embedded in."""
+    path = source.partition("#")[0]
+    return raw.files[path].size if path in raw else -1
+
+
+def raw_digest(raw, source: str) -> str:
+    """sha256 of a source's photograph, or of the JSON that it is embedded in."""
+    return _sha256(raw, source.partition("#")[0])
 
 
 def _sha256(raw, path: str) -> str:

@@ -20,6 +20,7 @@ from segassets.formats.cityscapes_vps_frames import (
     Kind,
     frames_from_names,
     frames_from_release_list,
+    instance_map_name,
 )
 from segassets.formats.cityscapes_vps_labels import (
     CATEGORIES,
@@ -36,28 +37,10 @@ from segassets.formats.cityscapes_vps_labels import (
 from segassets.formats.label_map import Runs, Segments
 
 __all__ = [
-    "CATEGORIES",
-    "REPAIRED_CATEGORIES",
-    "VOID",
-    "Flavour",
-    "FrameName",
-    "Kind",
-    "category_of",
-    "checked_segments",
-    "colour_ids",
-    "frames_from_names",
-    "frames_from_release_list",
-    "labelmap",
-    "pan_values",
-    "panoptic_gt",
-    "panoptic_inst",
-    "panoptic_video",
-    "read_colour_mask",
-    "read_instances",
-    "rgb_of",
-    "structured_ids",
-    "value_of_structured",
-    "video_segments",
+    "CATEGORIES", "REPAIRED_CATEGORIES", "VOID", "Flavour", "FrameName", "Kind", "category_of", "checked_segments",
+    "colour_ids", "frames_from_names", "frames_from_release_list", "instance_map_name", "labelmap", "pan_values",
+    "panoptic_gt", "panoptic_inst", "panoptic_video", "read_colour_mask", "read_instances", "rgb_of",
+    "structured_ids", "value_of_structured", "video_segments",
 ]  # fmt: skip
 
 Flavour = Literal["clean", "upstream"]

@@ -104,7 +104,7 @@ def _frame(
 
 
 def photo_findings(names: Iterable[str], read: Read, source: Callable[[str], bytes], split: str) -> Iterator[Finding]:
-    """Photographs of `img` that are not Cityscapes' bytes of their frame. `source(<city>_<seq>_<frame>)` gives those."""
+    """Photographs of `img` that differ from `source(<city>_<seq>_<frame>)`, Cityscapes' bytes of their frame."""
     for path in sorted(name for name in names if name.startswith(f"{split}/img/")):
         frame = vps.FrameName.from_file_name(path.rsplit("/", 1)[1], "photograph")
         if read(path) != source(frame.cityscapes_name):

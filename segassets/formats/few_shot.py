@@ -281,7 +281,9 @@ def split_rows(with_class: dict, selected: Iterable[int], k: int, run: int) -> d
         members = [a for a in with_class["annotations"] if a["category_id"] == category["id"]]
         drawn = [annotation for annotation in members if annotation["id"] in chosen]
         usable = sum(map(is_usable, drawn))
-        rows.append((k, run, category["id"], category.get("name", "?"), min(k, len(members)), len(members), len(drawn), usable))
+        rows.append(
+            (k, run, category["id"], category.get("name", "?"), min(k, len(members)), len(members), len(drawn), usable)
+        )
     return {name: list(column) for name, column in zip(SPLIT_ROWS, zip(*rows, strict=True), strict=True)}
 
 

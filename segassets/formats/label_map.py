@@ -23,7 +23,7 @@ class Segments(NamedTuple):
 
 
 class Runs(NamedTuple):
-    """Runs of equal pixels of a map (h, w), row by row; none goes on in the next row. int64, values of the map's type."""
+    """Runs of equal pixels of a map (h, w), row by row; none goes on in the next row. `starts`, `lengths`: int64."""
 
     starts: np.ndarray
     lengths: np.ndarray

@@ -188,7 +188,9 @@ def run_lengths(segmentation: dict, size: tuple[int, int]) -> Mask:
     if list(stated or []) != list(size):
         raise BadItem(error("bad_rle", f"its size is {stated}, expected [height, width] {list(size)}"))
     try:
-        return measured(rle.from_uncompressed(counts, size) if isinstance(counts, list) else _checked(counts, size), size)
+        return measured(
+            rle.from_uncompressed(counts, size) if isinstance(counts, list) else _checked(counts, size), size
+        )
     except rle.RleError as problem:
         raise BadItem(error("bad_rle", str(problem))) from None
 

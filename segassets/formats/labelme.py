@@ -217,7 +217,9 @@ def instances(
         known = ", ".join(classes.labels)
         raise BadItem(
             *(
-                error("unknown_label", f"label {shape.label!r} is no class; known are {known}", shape=shape.index, **where)
+                error(
+                    "unknown_label", f"label {shape.label!r} is no class; known are {known}", shape=shape.index, **where
+                )
                 for shape in unknown
             )
         )

@@ -15,6 +15,7 @@ import numpy as np
 from segassets.findings import BadItem, error, info
 from segassets.formats import maskterial, rle
 from segassets.formats import maskterial_checks as checks
+from segassets.formats import maskterial_tree_checks as tree
 from segassets.formats.maskterial_items import displayed_size, image_rows, semantic_item
 from segassets.items import File, Made
 
@@ -96,7 +97,7 @@ def mask_item(
         told = f"there is no {folder}{name}"
         raise BadItem(error("mask_missing", told, path=folder + name, image=image)) from None
     # A class that this image does not have is a class all the same: other values differ from the painting anyway.
-    findings = checks.mask_findings(data, expected, range(1, 256), folder + name)
+    findings = tree.mask_findings(data, expected, range(1, 256), folder + name)
     if findings:
         raise BadItem(*findings)
     content = maskterial.semantic_png(expected)[1]

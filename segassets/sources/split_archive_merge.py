@@ -12,6 +12,7 @@ import os
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 from segassets.errors import SegassetsError
 from segassets.sources.ref import Ref, files_at
@@ -84,7 +85,7 @@ def _cut(source: Ref, start: int, end: int, part: int) -> Iterator[Copy]:
         return
     count = max(1, (end - start) // part)
     edges = [start + (end - start) * k // count for k in range(count + 1)]
-    for first, last in zip(edges[:-1], edges[1:], strict=True):
+    for first, last in pairwise(edges):
         yield Copy(source, first, last)
 
 
@@ -152,7 +153,9 @@ def _send(target: Bucket, where: dict, number: int, part: Copy | Upload, etags: 
             CopySourceIfMatch=etags[part.source.path],
         )
     except OSError as problem:
-        raise SegassetsError(f"{part.source.label}: the server could not copy it ({problem}); run it again") from problem
+        raise SegassetsError(
+            f"{part.source.label}: the server could not copy it ({problem}); run it again"
+        ) from problem
     return answer["CopyPartResult"]["ETag"]
 
 

@@ -202,7 +202,7 @@ def _refused(entry: zipfile.ZipInfo) -> str | None:
 
 
 def _inner(raw: Raw, member: Member) -> Ref:
-    """A zip within a zip as a file of its own: unpacked once into the store's work area, under a name of its content."""
+    """A zip within a zip as a file of its own: unpacked once into the work area, under a name of its content."""
     token = hashlib.sha256(f"{member.label} {member.size} {member.crc}".encode()).hexdigest()[:24]
     target = f"{names.HOME}/unpacked/{token}.zip"
     files = files_at(raw.scratch)

@@ -312,14 +312,28 @@ def test_a_map_of_noise_stays_small_and_quick():
 
 def test_structured_ids_are_24_bits_distinct_and_reversible():
     values = [*range(19), 11000, 18999]
-    ids = [vps.structured_ids(values, clip) for clip in (0, 1, 511)]
-    things = [i for table in ids for v, i in table.items() if v >= 1000]
-    assert len(set(things)) == 6
+    tables = {clip: vps.structured_ids(values, clip) for clip in (0, 1, 511)}
+    things = [i for table in tables.values() for v, i in table.items() if v >= 11]
+    assert len(set(things)) == len(things) == 30
     assert max(things) < 1 << 24
-    assert [divmod(i, 32768) for i in things[-2:]] == [(511, 11000), (511, 18999)]
-    assert {i for table in ids for v, i in table.items() if v < 1000} == set(range(1, 20))
+    for clip, table in tables.items():
+        assert [table[0], table[10]] == [ROAD, SKY]
+        assert all(vps.value_of_structured(table[v]) == ((clip, v) if v >= 11 else None) for v in values)
     with pytest.raises(BadItem, match="clip_too_large"):
         vps.structured_ids(values, 512)
+
+
+def test_no_structured_id_of_a_thing_is_the_colour_of_stuff():
+    stuff = {sum(c << 8 * k for k, c in enumerate(record["color"])) for record in vps.CATEGORIES[:11]}
+    things = [*range(11, 19), *range(11000, 19000)]
+    moved = 0
+    for clip in range(512):
+        table = vps.structured_ids(things, clip)
+        assert not stuff & set(table.values())
+        moved += sum(number != clip * 32768 + value for value, number in table.items())
+        assert len(set(table.values())) == len(things)
+    assert moved == sum(11000 <= number % 32768 < 19000 or 11 <= number % 32768 < 19 for number in stuff) > 0
+    assert vps.value_of_structured(vps.structured_ids([11002], 61)[11002]) == (61, 11002)
 
 
 def test_colour_ids_start_with_the_categories_colours_and_never_repeat():

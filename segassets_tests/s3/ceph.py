@@ -128,7 +128,9 @@ def _start_keeper(folder: Path) -> None:
         )
 
     def ready() -> bool:
-        assert keeper.poll() is None, f"Ceph did not start; see {folder}:\n{(folder / 'keeper.log').read_text()[-2000:]}"
+        assert keeper.poll() is None, (
+            f"Ceph did not start; see {folder}:\n{(folder / 'keeper.log').read_text()[-2000:]}"
+        )
         return (folder / "url").exists()
 
     _until(ready, START_SECONDS)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 import threading
@@ -25,7 +26,9 @@ SHARD = "sa_000000"
 
 def place(s3: S3, folder: Path) -> Place:
     """Raw folder and store in the bucket."""
-    return Place(s3.url("raw"), s3.url("store"), str(folder / "home"), {**s3.environment, "AWS_ENDPOINT_URL": s3.server})
+    return Place(
+        s3.url("raw"), s3.url("store"), str(folder / "home"), {**s3.environment, "AWS_ENDPOINT_URL": s3.server}
+    )
 
 
 def upload(s3: S3, folder: Path) -> None:
@@ -33,6 +36,15 @@ def upload(s3: S3, folder: Path) -> None:
     for path in sorted(folder.rglob("*")):
         if path.is_file():
             s3.client.upload_file(str(path), s3.bucket, f"raw/{path.relative_to(folder).as_posix()}")
+
+
+def sourceless(store: Store) -> dict:
+    """The manifests, without the names under which compressed archives are kept: those come from the raw root's own."""
+    found = manifests(store)
+    for rows, _ in found.values():
+        for row in rows:
+            row["source"] = re.sub(r"^\.segassets/unpacked/[^!]*", "unpacked", row["source"] or "")
+    return found
 
 
 @pytest.fixture(scope="module")
@@ -57,7 +69,7 @@ def test_the_demo_on_s3_is_the_demo_in_a_folder(s3, sample, tmp_path):
     there, here = Store(remote.store), Store(local.store)
     assert leftovers(there) == []
     assert contents(there.files) == contents(here.files)
-    assert manifests(there) == manifests(here)
+    assert sourceless(there) == sourceless(here)
 
     # Nothing changed, so nothing is made; what was changed behind the platform's back is noticed.
     assert "nothing to do" in remote.run("materialize", "sa1b").stdout

@@ -55,12 +55,12 @@ def _panoptic(view, random, train_ids):
 
 
 def panoptic(view, random):
-    """Ids, areas, boxes, categories and crowds of all images; 8 PNGs have these ids and areas, and PQ 100 of themselves."""
+    """Ids, areas, categories and crowds of all images; 8 PNGs have these ids and areas, and PQ 100 of themselves."""
     return _panoptic(view, random, train_ids=False)
 
 
 def panoptic_train_id(view, random):
-    """Ids, areas, boxes, categories and crowds of all images; 8 PNGs have these ids and areas, and PQ 100 of themselves."""
+    """Ids, areas, categories and crowds of all images; 8 PNGs have these ids and areas, and PQ 100 of themselves."""
     return _panoptic(view, random, train_ids=True)
 
 

@@ -52,7 +52,7 @@ def label_train_ids(raw, partition, *, source: Literal["png", "polygons"] = "png
     reads=GT,
     code_version="1",
     check=checks.instance_maps,
-    show=show.label_maps,
+    show=show.instance_maps,
 )
 def instance_train_ids(raw, partition, *, source: Literal["png", "polygons"] = "png", strict_counts: bool = False):
     """1000 trainId + number for instances, else the trainId (groups: the bare trainId); 16-bit grey."""

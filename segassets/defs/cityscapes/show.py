@@ -10,6 +10,7 @@ from segassets import previews
 from segassets.formats.cityscapes import BY_ID, EVALUATED, label_of
 from segassets.formats.cityscapes import image_of as core_of
 from segassets.formats.panoptic import read_ids
+from segassets.sources.raw import Raw
 from segassets.sources.zip_members import find
 
 SHOWN = 4
@@ -37,7 +38,9 @@ def pngs(view, count=SHOWN):
 
 def _photograph(raw, partition, image):
     """The image's photograph, or nothing where only labels were downloaded."""
-    refs = find(raw, f"leftImg8bit/{partition}/*").refs
+    # Label assets do not read photographs: a new one makes none of them out of date.
+    patterns = (f"*leftImg8bit/{partition}/{image.partition('_')[0]}/{image}*", "*leftImg8bit*.zip")
+    refs = find(Raw(raw.root, raw.dataset, patterns, raw.scratch), f"leftImg8bit/{partition}/*").refs
     path = next((p for p in refs if core_of(p, "_leftImg8bit.png") == image), None)
     return [np.asarray(Image.open(io.BytesIO(refs[path].read())).convert("RGB"))] if path else []
 
@@ -52,12 +55,15 @@ def coloured(values):
 
 def label_maps(view, raw):
     """Photographs beside their maps, and the share of every class."""
-    partition, tiles = None, []
+    return {**instance_maps(view, raw), **_classes(view)}
+
+
+def instance_maps(view, raw):
+    """Photographs beside their maps in Cityscapes' colours, instances a shade apart."""
+    tiles = []
     for item, path in pngs(view):
-        partition = partition or _split_of(path)
-        tiles += [*_photograph(raw, partition, item), coloured(decoded(view.read(path)))]
-    shown = {"preview": previews.contact_sheet(tiles, columns=4)}
-    return {**shown, **_classes(view)}
+        tiles += [*_photograph(raw, _split_of(path), item), coloured(decoded(view.read(path)))]
+    return {"preview": previews.contact_sheet(tiles, columns=4)}
 
 
 def _split_of(path):
@@ -68,11 +74,8 @@ def _split_of(path):
 def _classes(view):
     """Pixels of every class as bars, and the void share as a number that is plotted over time."""
     totals = np.zeros(len(CLASS_NAMES) + 1, np.int64)
-    try:
-        for row in view.records(["pixels"]):
-            totals += np.array(row["pixels"])
-    except KeyError:
-        return {}
+    for row in view.records(["pixels"]):
+        totals += np.array(row["pixels"])
     if not totals.sum():
         return {}
     share = totals / totals.sum()

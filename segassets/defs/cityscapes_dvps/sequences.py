@@ -10,6 +10,7 @@ from segassets.findings import warning
 from segassets.formats import cityscapes_dvps as dvps
 from segassets.formats import cityscapes_vps as vps
 from segassets.formats.cityscapes_vps_items import dvps_files
+from segassets.sources.raw import Raw
 from segassets.sources.zip_members import find
 from segassets.work.join import join
 from segassets.work.plans import Items, each
@@ -33,7 +34,7 @@ raw = dg.AssetSpec(
     "cityscapes_dvps/video_sequence",
     SPLITS,
     into="cityscapes-dvps/video_sequence/{partition}",
-    reads=("*video_sequence/{partition}/*", "*.zip", *SEQUENCE),
+    reads=("*video_sequence/{partition}/*", "*.zip"),
     code_version="1",
     inputs={"panoptic_inst": "cityscapes_vps/panoptic_inst"},
     show=show.triplets,
@@ -48,7 +49,8 @@ def video_sequence(raw, panoptic_inst, partition):
     depth = {name.stem: ref for name, ref in zip(names, found.refs.values(), strict=True) if name}
     if not depth:
         raise Skip(f"there are no cityscapes_dvps/video_sequence/{partition}/*_depth.png in the raw folder")
-    photos, findings = photographs(raw)
+    # Not among what is read: a split without depth files has no input, whatever photographs there are.
+    photos, findings = photographs(Raw(raw.root, raw.dataset, SEQUENCE, raw.scratch))
     labels = {vps.FrameName.from_image_id(frame).cityscapes_name: path for frame, path in panoptic_inst.paths.items()}
     frames = {name.stem: name.frame for name in sorted(filter(None, names))}
     items, missing = join(

@@ -1,4 +1,4 @@
-"""What the UI shows of Cityscapes-VPS: photographs or masks beside maps in colour, strips of a clip, class histograms."""
+"""What the UI shows of Cityscapes-VPS: pictures beside maps in colour, strips of a clip, class histograms."""
 
 import io
 import json
@@ -10,6 +10,7 @@ from segassets import previews
 from segassets.defs.cityscapes.show import bars, score_table
 from segassets.formats import cityscapes_vps as vps
 from segassets.formats.panoptic import read_ids
+from segassets.sources.ref import files_at
 
 SHOWN = 4
 NAMES = {record["id"]: record["name"] for record in vps.REPAIRED_CATEGORIES}
@@ -33,11 +34,19 @@ def pictures(view, **inputs):
     return {"preview": previews.contact_sheet(tiles, columns=3)}
 
 
+def _picture(cls, frame):
+    """The frame's photograph where `img` is published, else its colour mask."""
+    mask = cls.paths[frame]
+    name = vps.FrameName.from_file_name(mask.rsplit("/", 1)[1], "colour_mask").file_name("photograph")
+    photo, files = mask.rsplit("/", 2)[0] + f"/img/{name}", files_at(cls.root)
+    return _decoded(files.read(photo) if files.stat(photo) else cls.read(mask))[..., :3]
+
+
 def label_maps(view, cls):
-    """Colour masks beside label maps in the categories' colours, and the pixels of every class."""
+    """Photographs beside label maps in the categories' colours, and the pixels of every class."""
     tiles = []
     for frame, path in _some(view):
-        tiles += [_decoded(cls.read(cls.paths[frame]))[..., :3], _COLOURS[_decoded(view.read(path))]]
+        tiles += [_picture(cls, frame), _COLOURS[_decoded(view.read(path))]]
     totals = np.zeros(len(NAMES) + 1, np.int64)
     for row in view.records(["pixels"]):
         totals += np.array(row["pixels"])
@@ -51,12 +60,12 @@ def label_maps(view, cls):
 
 
 def panoptic_maps(view, frame_list, cls, inst):
-    """Colour masks beside their instances; how many tracks of each class, how many instances, the void share."""
+    """Photographs and their instances in colour; how many tracks of each class, how many instances, the void share."""
     tiles = []
     for frame, path in _some(view):
-        mask = _decoded(cls.read(cls.paths[frame]))[..., :3]
+        picture = _picture(cls, frame)
         pan = _decoded(view.read(path)).astype(np.int64)
-        tiles += [mask, previews.overlay(mask, np.where(pan >= 1000, pan, 0))]
+        tiles += [picture, previews.overlay(picture, np.where(pan >= 1000, pan, 0))]
     tracks, instances, void, pixels = set(), 0, 0, 0
     for row in view.records(["frame", "values", "areas"]):
         things = [value for value in row["values"] if value >= 1000]

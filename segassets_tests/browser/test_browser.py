@@ -1,0 +1,116 @@
+"""What a person does in the UI: make a partition, look at it, start a backfill, switch a sensor on and off."""
+
+from __future__ import annotations
+
+import re
+from urllib.parse import quote
+
+import pytest
+
+SHARD = "sa_000000"
+MUTATION = """mutation { addDynamicPartition(
+    repositorySelector: {repositoryName: "__repository__", repositoryLocationName: "segassets"},
+    partitionsDefName: "sa1b_shards", partitionKey: "evil") { __typename } }"""
+
+pytestmark = pytest.mark.timeout(300)
+
+
+def test_a_partition_is_made_and_looked_at(page, picture):
+    from playwright.sync_api import expect
+
+    page.goto(f"/assets/sa1b/masks?view=partitions&partition={SHARD}")
+    expect(page.get_by_text("Missing (2)")).to_be_visible()
+    page.get_by_role("button", name="Materialize…").click()
+    expect(page.get_by_role("dialog")).to_contain_text(SHARD)
+    picture("materialize")
+    page.get_by_role("button", name="Launch 1 run").click()
+    expect(page.get_by_text("Materialized (1)")).to_be_visible()
+
+    # The partition's page shows the contact sheet as it is.
+    page.reload()
+    expect(page.locator("img[src^='data:image/']").first).to_be_visible()
+    assert_drawn(page)
+    picture("masks")
+
+    # The asset's page has it behind a link, and numbers that can be plotted over time.
+    page.goto("/assets/sa1b/masks?view=overview")
+    page.get_by_text("Show Markdown").first.click()
+    expect(page.get_by_role("dialog").locator("img[src^='data:image/']")).to_be_visible()
+    assert_drawn(page)
+    picture("preview")
+    page.keyboard.press("Escape")
+    page.get_by_text("Plots", exact=True).click()
+    expect(page.locator("canvas").first).to_be_visible()
+    picture("plots")
+
+    page.goto("/assets/sa1b/masks?view=checks")
+    expect(page.get_by_text("findings").first).to_be_visible()
+    expect(page.get_by_text(re.compile("Passed|passed|Succeeded")).first).to_be_visible()
+    picture("checks")
+
+
+def assert_drawn(page) -> None:
+    """The first embedded picture has pixels: neither a sanitizer nor a policy of the page kept it out."""
+    size = page.locator("img[src^='data:image/']").first.evaluate("image => [image.naturalWidth, image.naturalHeight]")
+    assert min(size) > 50
+
+
+def test_findings_and_lineage(page, picture):
+    from playwright.sync_api import expect
+
+    page.goto(f"/assets/sa1b/captions?view=partitions&partition={SHARD}")
+    row = page.get_by_role("row").filter(has_text="caption_missing")
+    expect(row.last).to_contain_text("the image has no caption")
+    expect(page.get_by_text("caption_orphan").first).to_be_visible()
+    picture("findings")
+
+    page.goto("/assets/sa1b/masks?view=lineage&lineageScope=upstream&lineageDepth=3")
+    for name in ("masks", "mask_table", "shard_index"):
+        expect(page.get_by_text(name, exact=True).last).to_be_visible()
+    picture("lineage")
+
+
+def test_a_backfill_and_a_sensor(page, picture):
+    from playwright.sync_api import expect
+
+    page.goto("/assets/sa1b/images?view=partitions")
+    expect(page.get_by_text("Missing (2)")).to_be_visible()
+    page.get_by_role("button", name="Materialize…").click()
+    page.get_by_role("dialog").get_by_text("All", exact=True).click()
+    page.get_by_role("button", name=re.compile("Launch (backfill|2)")).click()
+
+    # The daemon looks for new backfills twice a minute: time for the sensor.
+    page.goto("/automation")
+    expect(page.get_by_text("new_sa1b_shards")).to_be_visible()
+    switch = page.get_by_text("new_sa1b_shards").locator("xpath=ancestor::*[.//input[@type='checkbox']][2]")
+    switch = switch.locator("input[type=checkbox]").last
+    assert not switch.is_checked(), "a sensor has to be off until somebody starts it"
+    for wanted in (True, False):
+        switch.evaluate("box => box.click()")
+        expect(switch).to_be_checked(checked=wanted)
+        page.reload()
+        expect(page.get_by_text("new_sa1b_shards")).to_be_visible()
+        expect(switch).to_be_checked(checked=wanted)
+        if wanted:
+            picture("automation")
+
+    page.goto("/assets/sa1b/images?view=partitions")
+    expect(page.get_by_text("Materialized (2)")).to_be_visible()
+    page.goto("/runs")
+    picture("backfill")
+
+
+def test_another_sites_page_cannot_do_it(page, ui):
+    """A foreign page in the same browser: the guard refuses its requests, so that nothing is launched."""
+    page.route("http://foreign.example/", lambda route: route.fulfill(body="<p>hello</p>", content_type="text/html"))
+    page.goto("http://foreign.example/")
+    ask = "([address, options]) => fetch(address, options).then(() => 'answered', () => 'refused')"
+    address = f"{ui}/graphql?query={quote(MUTATION)}"
+    for options in ({"method": "POST", "headers": {"content-type": "text/plain"}}, {}):
+        page.evaluate(ask, [address, {**options, "mode": "no-cors"}])
+    assert (
+        page.evaluate(ask, [address, {"method": "POST", "headers": {"content-type": "application/json"}}]) == "refused"
+    )
+    page.goto("/assets/sa1b/masks?view=partitions")
+    page.get_by_text(SHARD).first.wait_for()
+    assert page.get_by_text("evil").count() == 0

@@ -1,0 +1,116 @@
+"""Synthesis by upstream's draws: independent of order, holes recorded, decisions near the limit as upstream's."""
+
+import io
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from segassets.formats.png import gray_png
+from segassets.formats.synthesis import Instance, _covered, _exact_ratio, chosen, on_frame
+from segassets.formats.synthesis_items import synthetic_image
+from segassets.formats.synthesis_video import NUMBERS, Clip, NotMade, Plan, drawn, mattes, plan
+
+
+@dataclass
+class Bytes:
+    data: bytes
+    label: str = "x"
+
+    def read(self):
+        return self.data
+
+
+def jpeg(array):
+    sink = io.BytesIO()
+    Image.fromarray(array).save(sink, "JPEG")
+    return Bytes(sink.getvalue())
+
+
+def person(seed, empty=False):
+    random = np.random.RandomState(seed)
+    alpha = np.zeros((60, 40), np.uint8)
+    if not empty:
+        alpha[10:55, 8:30] = random.randint(1, 256, (45, 22))
+    return jpeg(random.randint(0, 256, (60, 40, 3)).astype(np.uint8)), Bytes(gray_png(alpha))
+
+
+BACK = jpeg(np.random.RandomState(9).randint(0, 256, (70, 120, 3)).astype(np.uint8))
+
+
+def image(number, people):
+    picked, _, _ = chosen(number, len(people), 1)
+    named = {str(k): people[k] for k in picked}
+    return synthetic_image(number, named, ("back", BACK), len(people), 1, lossless=True)
+
+
+def test_a_number_gives_the_same_bytes_whatever_was_made_before():
+    people = [person(k) for k in range(5)]
+    first = {number: image(number, people) for number in range(6)}
+    for number in reversed(range(6)):
+        again = image(number, people)
+        assert [(f.path, f.data) for f in again.files] == [(f.path, f.data) for f in first[number].files]
+
+
+def test_alphas_of_a_made_image_never_add_up_to_more_than_one():
+    people = [person(k) for k in range(5)]
+    for number in range(8):
+        alphas = [f.data for f in image(number, people).files if f.path.startswith("alphas/")]
+        total = sum(np.asarray(Image.open(io.BytesIO(data))).astype(int) for data in alphas)
+        assert total.max() <= 255
+
+
+def test_what_cannot_be_made_is_a_hole_with_its_reason():
+    made = image(3, [person(k, empty=True) for k in range(5)])
+    assert made.files == []
+    assert made.rows["made"] == [False]
+    assert [(f.severity, f.code) for f in made.findings] == [("info", "not_made")]
+
+
+def test_the_limit_is_decided_on_whole_frames_in_single_precision():
+    matte = np.random.RandomState(0).rand(30, 20).astype(np.float32)
+    instance = Instance("a", 5, 6, matte, None, float(matte.sum(dtype=np.float64)))
+    front = np.full((30, 6), 1, np.float32)
+    (window, covered, _), *_ = _covered([instance], front, 5, 6, (60, 50))
+    whole = np.zeros((50, 60), np.float32)
+    whole[6:36, 5:25] = matte
+    opacity = np.zeros((50, 60), np.float32)
+    opacity[6:36, 5:11] = 1
+    expected = (whole * (1 - opacity)).sum() / (whole.sum() + np.float32(1e-7))
+    assert _exact_ratio(instance, window, covered, (60, 50)) == expected
+
+
+def test_frames_are_clipped():
+    assert on_frame(np.full((4, 9), 7, np.uint8), 3, 2, (6, 5)).sum() == 7 * 3 * 3
+
+
+def test_ids_of_the_levels():
+    assert NUMBERS["train", "medium"] == [(500, 1499), (3500, 9499)]
+    picked, _ = drawn(5, "easy", 10)
+    assert len(set(picked)) == len(picked) <= 3
+
+
+def video(level, alpha):
+    clips = [Clip(0, (0, 0, 8, 8), 0, 0, 8, 8, 1.0), Clip(0, (0, 0, 8, 8), 4, 0, 8, 8, 1.0)]
+    grey = Image.fromarray(np.full((8, 8), alpha, np.uint8))
+    return mattes(Plan(2, (16, 8), clips), level, lambda clip, frame: grey)
+
+
+def test_videos_are_accepted_by_what_their_worst_step_covers():
+    assert video("easy", 255).occlusion == pytest.approx(0.5)
+    with pytest.raises(NotMade, match=r"allowed is 0\.3"):
+        video("medium", 255)
+    with pytest.raises(NotMade, match=r"needed is 0\.5"):
+        video("hard", 20)
+    visible = video("easy", 255).visible[0]
+    assert visible[0][:, :4].min() == 255 and visible[0][:, 4:].max() == 0 and visible[1].min() == 255
+
+
+def test_an_empty_frame_pulls_the_box_to_the_corner_and_an_empty_clip_is_not_made():
+    random = np.random.RandomState(0)
+    boxes = [(4, 5, 9, 9), None]
+    given = plan(random, "easy", [2], (60, 40), 1, lambda clip, start, frames: boxes)
+    assert given.clips[0].box == (0, 0, 9, 9)
+    with pytest.raises(NotMade):
+        plan(random, "easy", [2], (60, 40), 1, lambda clip, start, frames: [None, None])

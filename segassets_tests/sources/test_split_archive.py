@@ -1,0 +1,189 @@
+"""Members read straight from the parts: contents, damage by name, hostile archives, fsspec's view."""
+
+import random
+import zipfile
+import zlib
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from segassets.findings import BadItem
+from segassets.formats.split_zip_members import index_columns, members_of, read_index
+from segassets.sources import split_archive as source
+from segassets.sources.split_archive import MemberBlocks, damaged, extracted, parts_at, read_archive
+from segassets.sources.split_archive_fs import archive_folder, open_archive
+from segassets_tests.formats.test_split_zip import split_zip
+
+MEMBERS = [
+    ("X/images/0.jpg", random.Random(1).randbytes(5000)),
+    ("X/alphas/0/00.png", b"grey " * 1000),
+    ("X/big.bin", random.Random(2).randbytes(9000)),
+    ("X/empty.txt", b""),
+]
+
+
+def write(folder, parts):
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, data in parts.items():
+        (folder / name).write_bytes(data)
+
+
+def unpack(folder, archive="X"):
+    """({path: contents}, [findings]) of all members, by the blocks that the asset uses."""
+    raw = archive_folder(str(folder), archive)
+    directory, _ = read_archive(raw, archive)
+    names, members = read_index(rows_of(directory))
+    made, findings = {}, []
+    for block in MemberBlocks(tuple(parts_at(raw, names)), members).batches():
+        for _, item in block.load():
+            try:
+                result = extracted(**item, prefix="", archive=archive)
+                made.update({file.path: contents_of(file) for file in result.files})
+            except BadItem as bad:
+                findings += bad.findings
+    return made, findings
+
+
+def contents_of(file):
+    return file.data if isinstance(file.data, bytes) else file.data.read()
+
+
+def rows_of(directory):
+    columns = index_columns(members_of(directory), [part.name for part in directory.parts])
+    return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
+
+
+@pytest.mark.parametrize("size", [400, 3000, 10**6])
+@pytest.mark.parametrize("descriptors", [False, True])
+def test_members_over_any_number_of_parts(tmp_path, size, descriptors):
+    write(tmp_path / "raw", split_zip(MEMBERS, size, descriptors=descriptors))
+    assert unpack(tmp_path / "raw") == (dict(MEMBERS), [])
+
+
+def test_large_members_are_unpacked_through_a_file(tmp_path, monkeypatch):
+    monkeypatch.setattr(source, "LARGE", 4000)
+    monkeypatch.setattr(source, "BLOCK", 6000)
+    write(tmp_path / "raw", split_zip(MEMBERS, 2500))
+    assert unpack(tmp_path / "raw") == (dict(MEMBERS), [])
+
+
+def test_every_method_of_the_standard_library(tmp_path):
+    (tmp_path / "raw").mkdir()
+    with zipfile.ZipFile(tmp_path / "raw/X.zip", "w") as archive:
+        for method in (0, 8, 12, 14):
+            archive.writestr(zipfile.ZipInfo(f"m{method}"), MEMBERS[1][1], compress_type=method)
+    assert unpack(tmp_path / "raw")[0] == {f"m{method}": MEMBERS[1][1] for method in (0, 8, 12, 14)}
+
+
+def test_a_bad_crc_names_the_member_and_its_parts(tmp_path):
+    parts = split_zip(MEMBERS, 3000)
+    name = sorted(parts)[2]
+    parts[name] = bytes([*parts[name][:1000], parts[name][1000] ^ 1, *parts[name][1001:]])
+    write(tmp_path / "raw", parts)
+    made, findings = unpack(tmp_path / "raw")
+    (finding,) = findings
+    assert finding.code == "crc"
+    assert finding.member not in made
+    assert "X.z0" in finding.message
+    directory, where = read_archive(archive_folder(str(tmp_path / "raw"), "X"), "X")
+    assert [f.member for f in damaged(where, members_of(directory), 2)] == [finding.member]
+
+
+def test_a_bomb_is_stopped_at_the_stated_size(tmp_path):
+    packed = zlib.compress(bytes(10**7))[2:-4]
+    parts = split_zip([("bomb", b"x")], 10**6)
+    (tmp_path / "raw").mkdir()
+    with zipfile.ZipFile(tmp_path / "raw/X.zip", "w") as archive:
+        archive.writestr("bomb", bytes(10**7), zipfile.ZIP_DEFLATED)
+    data = bytearray((tmp_path / "raw/X.zip").read_bytes())
+    at = data.rfind(b"PK\1\2")
+    data[at + 24 : at + 28] = (10).to_bytes(4, "little")  # the directory says ten bytes
+    (tmp_path / "raw/X.zip").write_bytes(data)
+    made, (finding,) = unpack(tmp_path / "raw")
+    assert made == {} and finding.code == "crc" and "more than the 10 bytes" in finding.message
+    assert packed and parts
+
+
+@pytest.mark.parametrize(
+    "name", ["../out", "/etc/passwd", "a/../../b", "C:\\x", "a\\b", "C:x", "a/\x01", "..", "a/" + "n" * 300]
+)
+def test_unsafe_names_are_refused_and_the_others_made(tmp_path, name):
+    write(tmp_path / "raw", split_zip([(name, b"bad"), ("good", b"good")], 10**6))
+    made, findings = unpack(tmp_path / "raw")
+    assert made == {"good": b"good"}
+    assert [finding.code for finding in findings] == ["unsafe_path"]
+
+
+def test_a_file_that_is_also_a_folder(tmp_path):
+    write(tmp_path / "raw", split_zip([("a", b"1"), ("a/b", b"2"), ("a/b", b"3")], 10**6))
+    made, findings = unpack(tmp_path / "raw")
+    assert made == {"a/b": b"2"}
+    assert sorted(finding.code for finding in findings) == ["duplicate_name", "duplicate_name"]
+
+
+def test_what_does_not_lie_in_a_missing_part_can_be_read(tmp_path):
+    parts = split_zip([(f"f{k}", random.Random(k).randbytes(300)) for k in range(8)], 900)
+    del parts["X.z02"]
+    write(tmp_path / "raw", parts)
+    directory, _ = read_archive(archive_folder(str(tmp_path / "raw"), "X"), "X")
+    assert [(f.code, f.part) for f in directory.findings] == [("missing_part", "X.z02")]
+    made, findings = unpack(tmp_path / "raw")
+    assert made.keys() | {finding.member for finding in findings} == {f"f{k}" for k in range(8)}
+    assert made and {finding.code for finding in findings} == {"missing_part"}
+    assert all(data == random.Random(int(name[1:])).randbytes(300) for name, data in made.items())
+
+
+def test_the_view_of_a_file_system(tmp_path):
+    write(tmp_path / "raw", split_zip(MEMBERS, 3000))
+    view = open_archive(str(tmp_path / "raw"), "X")
+    assert view.cat("X/images/0.jpg") == MEMBERS[0][1]
+    assert view.cat_file("X/big.bin", 10, 20) == MEMBERS[2][1][10:20]
+    assert sorted(view.find("X")) == sorted(name for name, _ in MEMBERS)
+    assert view.glob("X/alphas/*/*.png") == ["X/alphas/0/00.png"]
+    assert view.ls("X", detail=False) == ["X/alphas", "X/big.bin", "X/empty.txt", "X/images"]
+    assert view.info("X/big.bin")["size"] == 9000 and view.isdir("X/alphas")
+    with view.open("X/alphas/0/00.png") as file:
+        assert file.read(5) == b"grey "
+    with pytest.raises(FileNotFoundError):
+        view.cat_file("X/none")
+    with pytest.raises(OSError):
+        view.open("X/none", "wb")
+
+
+WHOLE = split_zip(MEMBERS, 3000)
+
+
+@settings(max_examples=150, deadline=4000)
+@given(st.data())
+def test_damage_never_crashes_or_gives_wrong_contents(tmp_path_factory, data):
+    """Flipped bits, cuts, random bytes: every member is right or refused, or the archive is."""
+    parts = dict(WHOLE)
+    for _ in range(data.draw(st.integers(1, 3))):
+        name = data.draw(st.sampled_from(sorted(parts)))
+        blob = bytearray(parts[name])
+        kind = data.draw(st.sampled_from(["flip", "cut", "noise", "drop", "swap"]))
+        at = data.draw(st.integers(0, max(0, len(blob) - 1)))
+        if kind == "flip" and blob:
+            blob[at] ^= 1 << data.draw(st.integers(0, 7))
+        elif kind == "cut":
+            del blob[at:]
+        elif kind == "noise":
+            blob[at : at + 30] = data.draw(st.binary(min_size=1, max_size=30))
+        elif kind == "swap":
+            other = data.draw(st.sampled_from(sorted(parts)))
+            blob, parts[other] = bytearray(parts[other]), bytes(blob)
+        parts[name] = bytes(blob)
+        if kind == "drop":
+            del parts[name]
+        if not parts:
+            return
+    folder = tmp_path_factory.mktemp("raw")
+    write(folder, parts)
+    try:
+        made, _ = unpack(folder)
+    except BadItem:
+        return
+    truth = {data for _, data in MEMBERS}
+    assert all(contents in truth for contents in made.values())
+    assert all(not name.startswith(("/", "..")) for name in made)
