@@ -22,8 +22,8 @@ from segassets.errors import Skip
 from segassets.findings import BadItem, Finding, error, info, warning
 from segassets.formats import few_shot as few
 from segassets.formats import maskterial_checks as checks
-from segassets.formats import maskterial_tree_checks as tree
 from segassets.formats import maskterial_released as released
+from segassets.formats import maskterial_tree_checks as tree
 from segassets.formats.maskterial import threshold_names
 from segassets.formats.split_zip import safe_name
 from segassets.formats.tar_index import looks_like

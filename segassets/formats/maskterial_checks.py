@@ -7,18 +7,15 @@ so that a million of them fit. Not here: images, masks and sets (`maskterial_tre
 from __future__ import annotations
 
 import hashlib
-import io
-import json
 from array import array
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, BinaryIO
 
 import numpy as np
-from PIL import Image
 
-from segassets.findings import BadItem, Finding, error, info, warning
-from segassets.formats import maskterial, rle
+from segassets.findings import BadItem, Finding, error, warning
+from segassets.formats import rle
 from segassets.formats.maskterial_json import records
 
 TOLD = 20  # findings of one kind about one file that are told one by one
@@ -257,24 +254,29 @@ def _compare(full: AnnotationFile, other: AnnotationFile, least: int, agnostic: 
         differing = sorted(set(full.stems) ^ set(other.stems))
         told = f"{len(differing)} images are not in this file and in {full.path} ({', '.join(differing[:3])})"
         findings.append(error("images_differ", told, image=differing[0] if differing else None, **where))
-    columns = ("ids", "areas", "marks", "category_ids")
-    mine = {number: rest for number, *rest in zip(*(getattr(other, c) for c in columns), strict=True)}
-    theirs = {number: rest for number, *rest in zip(*(getattr(full, c) for c in columns), strict=True)}
     rule = f"instances of at least {least} pixels"
-    for number in sorted(n for n, (area, *_) in mine.items() if 0 <= area < least)[:TOLD]:
-        told = f"annotation {number} has {mine[number][0]:g} pixels; this file holds {rule}"
-        findings.append(error("below_threshold", told, annotation_id=number, **where))
-    for number in sorted(n for n, (area, *_) in theirs.items() if area >= least and n not in mine)[:TOLD]:
-        told = f"annotation {number} of {full.path} ({theirs[number][0]:g} pixels) is missing; this file holds {rule}"
-        findings.append(error("missing_instance", told, annotation_id=number, **where))
-    for number in sorted(set(mine) - set(theirs))[:TOLD]:
-        told = f"annotation {number} is not in {full.path}"
-        findings.append(error("extra_instance", told, annotation_id=number, **where))
-    for number in sorted(n for n in mine.keys() & theirs.keys() if mine[n][1] != theirs[n][1])[:TOLD]:
-        told = f"annotation {number} has another mask than in {full.path}: with and without class they differ"
-        findings.append(error("sibling_mismatch", told, annotation_id=number, **where))
+    (mine, mine_at), (theirs, theirs_at) = (
+        np.unique(np.array(f.ids, np.int64), return_index=True) for f in (other, full)
+    )
+    mine_area, theirs_area = np.array(other.areas)[mine_at], np.array(full.areas)[theirs_at]
+    for k in np.flatnonzero((mine_area >= 0) & (mine_area < least))[:TOLD]:
+        told = f"annotation {mine[k]} has {mine_area[k]:g} pixels; this file holds {rule}"
+        findings.append(error("below_threshold", told, annotation_id=int(mine[k]), **where))
+    for k in np.flatnonzero((theirs_area >= least) & ~np.isin(theirs, mine))[:TOLD]:
+        told = f"annotation {theirs[k]} of {full.path} ({theirs_area[k]:g} pixels) is missing; this file holds {rule}"
+        findings.append(error("missing_instance", told, annotation_id=int(theirs[k]), **where))
+    for number in np.setdiff1d(mine, theirs)[:TOLD].tolist():
+        findings.append(
+            error("extra_instance", f"annotation {number} is not in {full.path}", annotation_id=number, **where)
+        )
+    both, here, there = np.intersect1d(mine, theirs, assume_unique=True, return_indices=True)
+    here, there = mine_at[here], theirs_at[there]
+    for k in np.flatnonzero(np.array(other.marks)[here] != np.array(full.marks)[there])[:TOLD]:
+        told = f"annotation {both[k]} has another mask than in {full.path}: with and without class they differ"
+        findings.append(error("sibling_mismatch", told, annotation_id=int(both[k]), **where))
     if not agnostic:
-        for number in sorted(n for n in mine.keys() & theirs.keys() if mine[n][2] != theirs[n][2])[:TOLD]:
-            told = f"annotation {number} has category {mine[number][2]}, {theirs[number][2]} in {full.path}"
-            findings.append(error("sibling_mismatch", told, annotation_id=number, **where))
+        found, expected = np.array(other.category_ids)[here], np.array(full.category_ids)[there]
+        for k in np.flatnonzero(found != expected)[:TOLD]:
+            told = f"annotation {both[k]} has category {found[k]}, {expected[k]} in {full.path}"
+            findings.append(error("sibling_mismatch", told, annotation_id=int(both[k]), **where))
     return findings

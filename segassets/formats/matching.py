@@ -137,7 +137,7 @@ def masks_of_image(
     subset: str,
     fill_unmatched: bool,
 ) -> Made:
-    """All kept masks of an image as `masks_<model>/<subset>/<image>/NN.png`, and for each of its alphas the matched one.
+    """All kept masks of an image, `masks_<model>/<subset>/<image>/NN.png`, and for each of its alphas the matched one.
 
     `alphas`: file name → reference. Raises BadItem for an alpha or a mask that cannot be used.
     """

@@ -1,7 +1,7 @@
 """The three folder structures of MaGGIe's loaders: what is where, what is wrong, which samples are really used.
 
-Belongs here: rules about names, on a listing. Pixels are `matting_samples`' business. Paths are relative to the loader's
-root. Source: the MaGGIe specification 2, which states what `maggie/dataloader/{him,vim}.py` (62344dd) do.
+Belongs here: rules about names, on a listing. Pixels are `matting_samples`' business. Paths are relative to the
+loader's root. Source: the MaGGIe specification 2, which states what `maggie/dataloader/{him,vim}.py` (62344dd) do.
 """
 
 from __future__ import annotations

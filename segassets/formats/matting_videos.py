@@ -58,8 +58,8 @@ def _judge_one(folders: Folders, layout: Layout, judged: Judged, video: str, png
     below = f"{layout.split}/{layout.alpha_dir_name}/{video}"
     for name in folders.listdir(below):
         if name not in stems:
-            judged.findings.append(warning("missing_frames", "alphas without a frame: never read", path=f"{below}/{name}",
-                                           image=video))  # fmt: skip
+            message = "alphas without a frame: never read"
+            judged.findings.append(warning("missing_frames", message, path=f"{below}/{name}", image=video))
     if judged.index is not None:
         judged.index += [[video, start, names[start : start + length]] for start in starts]
 

@@ -66,7 +66,9 @@ def synthetic_video(
     backgrounds: Mapping[str, Sequence[Any]],
     lossless: bool,
 ) -> Made:
-    """Video `number`, below `folder`: `fgr/NNNNN/FFFFF.jpg`, `pha/NNNNN/FFFFF/KK.png`. Rejected ones are info findings `not_made`.
+    """Video `number`, below `folder`: `fgr/NNNNN/FFFFF.jpg`, `pha/NNNNN/FFFFF/KK.png`.
+
+    Rejected ones are info findings `not_made`.
 
     `clips`: (name, colours, alphas or None), in the order of the draw; `backgrounds`: name → frames.
     """

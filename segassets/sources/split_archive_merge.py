@@ -167,7 +167,7 @@ def _download(piece: Copy) -> bytes:
 
 
 def merge_on_disk(pieces: Iterable[bytes | Ref], path: str) -> int:
-    """Write the pieces into a new file by the kernel's own copies; its size. EOFError for a source that is too short."""
+    """Write the pieces into a new file by the kernel's own copies; its size. EOFError for a source too short."""
     size = 0
     with open(path, "xb", buffering=0) as out:
         for piece in pieces:

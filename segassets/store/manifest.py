@@ -68,10 +68,10 @@ def read_footer(file: BinaryIO) -> Footer:
         return _footer(parquet)
 
 
-def read_paths(file: BinaryIO) -> list[str]:
+def read_paths(file: BinaryIO) -> pa.ChunkedArray:
     """Only the paths."""
     with file, pq.ParquetFile(file) as parquet:
-        return parquet.read(columns=["path"])["path"].to_pylist()
+        return parquet.read(columns=["path"])["path"]
 
 
 def _footer(file: pq.ParquetFile) -> Footer:

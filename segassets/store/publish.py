@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import os
 from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -23,6 +23,7 @@ from segassets.store.locks import whoami
 
 FEW_FOLDERS = 16
 COPIES = 1000
+AT_ONCE = 65_536
 
 
 def by_folder(paths: Iterable[str]) -> dict[str, list[str]]:
@@ -34,40 +35,55 @@ def by_folder(paths: Iterable[str]) -> dict[str, list[str]]:
     return grouped
 
 
-def below(folder: str, name: str) -> str:
-    """The path of a name in a folder; "" is the root."""
-    return f"{folder}/{name}" if folder else name
+def by_folder_in_turn(paths: pa.ChunkedArray) -> Iterator[tuple[str, list[str]]]:
+    """(folder, file names), a part of the paths at a time: a folder comes again when its files lie far apart."""
+    for start in range(0, len(paths), AT_ONCE):
+        yield from by_folder(paths.slice(start, AT_ONCE).to_pylist()).items()
 
 
-def foreign(files: Folder | Bucket, paths: Iterable[str], ours: set[str]) -> list[str]:
-    """What lies at a target path, or is a file where a folder must be, and was not published by this partition."""
-    wanted = by_folder(path for path in paths if not path.startswith(f"{names.HOME}/"))  # there all is ours
-    taken = _files_for_folders(files, wanted)
-    if isinstance(files, Bucket) and len(wanted) > FEW_FOLDERS:
-        present = files.walk(_common_folder(wanted))  # a listing a folder would be a request a folder
-        targets = (below(folder, name) for folder, names_ in wanted.items() for name in names_)
-        taken += [path for path in targets if path in present]
-    else:
-        for folder, names_ in wanted.items():
-            taken += [below(folder, name) for name in set(files.names(folder)).intersection(names_)]
-    return sorted(path for path in taken if path not in ours)
+def folders_of(paths: pa.ChunkedArray) -> set[str]:
+    """The folders that the paths lie in; "" is the root."""
+    return {folder for folder, _ in by_folder_in_turn(paths)}
 
 
-def _files_for_folders(files: Folder | Bucket, folders: Iterable[str]) -> list[str]:
-    if isinstance(files, Bucket):
-        folders = [_common_folder(folders)]  # on S3 a file beside a folder of its name does no harm to us
+def with_parents(folders: Iterable[str]) -> set[str]:
+    """The folders and all above them, but for the root."""
     above: set[str] = set()
     for folder in folders:
         while folder and folder not in above:
             above.add(folder)
             folder = folder.rpartition("/")[0]
-    if isinstance(files, Bucket):
-        return [path for path in above if files.stat(path) is not None]
-    return [path for path in above if os.path.isfile(files.path(path))]
+    return above
 
 
-def _common_folder(folders: Iterable[str]) -> str:
-    folders = list(folders)
+def below(folder: str, name: str) -> str:
+    """The path of a name in a folder; "" is the root."""
+    return f"{folder}/{name}" if folder else name
+
+
+def foreign(files: Folder | Bucket, paths: pa.ChunkedArray, ours: pa.ChunkedArray) -> list[str]:
+    """What lies at a target path, or is a file where a folder must be, and was not published by this partition."""
+    paths = paths.filter(pc.invert(pc.starts_with(paths, f"{names.HOME}/")))  # there all is ours
+    folders = folders_of(paths)
+    taken = _files_for_folders(files, folders)
+    if isinstance(files, Bucket) and len(folders) > FEW_FOLDERS:
+        present = files.walk(_common_folder(folders))  # a listing a folder would be a request a folder
+        taken += paths.filter(pc.is_in(paths, value_set=pa.array(list(present), pa.string()))).to_pylist()
+    else:
+        for folder, wanted in by_folder_in_turn(paths):
+            taken += [below(folder, name) for name in set(files.names(folder)).intersection(wanted)]
+    found = pa.array(taken, pa.string())
+    return sorted(found.filter(pc.invert(pc.is_in(found, value_set=ours))).to_pylist())
+
+
+def _files_for_folders(files: Folder | Bucket, folders: set[str]) -> list[str]:
+    if isinstance(files, Folder):
+        return [path for path in with_parents(folders) if os.path.isfile(files.path(path))]
+    # On S3 a file beside a folder of its name does no harm to us.
+    return [path for path in with_parents([_common_folder(folders)]) if files.stat(path) is not None]
+
+
+def _common_folder(folders: set[str]) -> str:
     return os.path.commonpath(folders) if folders and all(folders) else ""
 
 
@@ -94,7 +110,7 @@ def carry_out(
     if files.stat(staged) is not None:  # else it was switched already: only the clearing is left
         table, footer = manifest.decode(files.read(staged))
         if isinstance(files, Folder):
-            _place_in_folder(files, stage, table["path"].to_pylist())
+            _place_in_folder(files, stage, table["path"])
         else:
             placed = _place_in_bucket(files, stage, table, confirm)
             if placed is not table:
@@ -107,9 +123,9 @@ def carry_out(
     files.delete([record_path])
 
 
-def _place_in_folder(files: Folder, stage: str, paths: list[str]) -> None:
+def _place_in_folder(files: Folder, stage: str, paths: pa.ChunkedArray) -> None:
     """Rename whole folders where the target does not exist yet, else file by file."""
-    for folder, wanted in by_folder(paths).items():
+    for folder, wanted in by_folder_in_turn(paths):
         source = below(f"{stage}/files", folder) if folder else f"{stage}/files"
         if folder and _rename_folder(files.path(source), files.path(folder), wanted):
             continue
@@ -138,11 +154,11 @@ def _rename_folder(source: str, target: str, wanted: list[str]) -> bool:
 
 def _place_in_bucket(files: Bucket, stage: str, table: pa.Table, confirm: Callable[[], None]) -> pa.Table:
     """Copy on the server; ETags that a copy has changed are put into the manifest."""
-    paths, sizes = table["path"].to_pylist(), table["bytes"].to_pylist()
     etags: list[str] = []
-    for start in range(0, len(paths), COPIES):
+    for start in range(0, len(table), COPIES):
         confirm()
-        part = zip(paths[start : start + COPIES], sizes[start : start + COPIES], strict=True)
+        rows = table.slice(start, COPIES)
+        part = zip(rows["path"].to_pylist(), rows["bytes"].to_pylist(), strict=True)
         etags += files.copy_many([(files.uri(f"{stage}/files/{path}"), path, size) for path, size in part])
     by_etag = pc.equal(table["digest_kind"], "etag")
     if not pc.any(by_etag).as_py():

@@ -318,6 +318,7 @@ class Stage:
         self.partition = partition
         self.fingerprint = fingerprint
         self.summaries: dict[int, Summary] = {}
+        self._table: tuple[tuple[int, ...], pa.Table] | None = None
 
     def open(self) -> None:
         """Keep the committed batches of an interrupted run with the same fingerprint; clear away any other work."""
@@ -359,7 +360,13 @@ class Stage:
         return digest.hexdigest()[:32]
 
     def file_table(self) -> pa.Table:
-        """All staged files, in item order."""
+        """All staged files, in item order; read once, when the stage is complete."""
+        marks = tuple(summary.batch for summary in self.batches())
+        if self._table is None or self._table[0] != marks:
+            self._table = (marks, self._read_file_table())
+        return self._table[1]
+
+    def _read_file_table(self) -> pa.Table:
         tables = [
             pq.read_table(io.BytesIO(self.place.files.read(self.place.batch(summary.batch, "files.parquet"))))
             for summary in self.batches()

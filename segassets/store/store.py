@@ -15,6 +15,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import asdict
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from segassets.errors import ForeignFile, SegassetsError
@@ -117,10 +118,11 @@ class Store:
             row = stage.write_rows(footer.data_version)
             footer.rows = row["path"]
             files = pa.concat_tables([files, pa.Table.from_pylist([row], schema=manifest.SCHEMA)])
-        paths = files["path"].to_pylist()
+        # A shard has a million paths: they stay in Arrow's memory, which takes a quarter of Python's.
+        paths = files["path"]
         what = f"{asset} {partition or ''}".strip()
         _check_unique(paths, what)
-        old = set(self._old_paths(asset, partition))
+        old = self._old_paths(asset, partition)
         if taken := publish.foreign(self.files, paths, old):
             self.save_findings(asset, partition, [*findings, *_foreign_findings(taken)])
             raise ForeignFile(
@@ -132,8 +134,8 @@ class Store:
         footer.findings = tally(findings)
         with self.files.create(publish.staged_manifest(stage.place.path), durable=True) as out:
             out.write(manifest.encode(files, footer))
-        removed = sorted(old.difference(paths))
-        del files, paths, old  # millions of paths: `carry_out` reads what it needs
+        removed = sorted(old.filter(pc.invert(pc.is_in(old, value_set=paths))).to_pylist())
+        del files, paths, old
         lock = _held.get((self.root, names.lock(asset, partition)))
         confirm = lock.confirm if lock else lambda: None
         confirm()
@@ -141,11 +143,11 @@ class Store:
         publish.announce(self.files, asset, partition, stage.place.path, removed)
         publish.carry_out(self.files, asset, partition, confirm)
 
-    def _old_paths(self, asset: str, partition: str | None) -> list[str]:
+    def _old_paths(self, asset: str, partition: str | None) -> pa.ChunkedArray:
         try:
             return manifest.read_paths(self.files.open(names.manifest(asset, partition)))
         except FileNotFoundError:
-            return []
+            return pa.chunked_array([], pa.string())
 
     def save_findings(self, asset: str, partition: str | None, findings: Iterable[Finding]) -> None:
         """Replace the findings of a partition: they are kept also when it failed."""
@@ -199,15 +201,13 @@ def _foreign_findings(taken: list[str]) -> list[Finding]:
     return findings
 
 
-def _check_unique(paths: list[str], what: str) -> None:
+def _check_unique(paths: pa.ChunkedArray, what: str) -> None:
     """Two items must not make the same file, nor one a file where another one has a folder."""
-    known = set(paths)
-    if len(known) != len(paths):
+    if pc.count_distinct(paths).as_py() != len(paths):
         seen: set[str] = set()
-        twice = next(path for path in paths if path in seen or seen.add(path))
+        twice = next(path for path in paths.to_pylist() if path in seen or seen.add(path))
         raise SegassetsError(f"{what}: two items make the same file {twice}")
-    for folder in publish.by_folder(paths):
-        while folder:
-            if folder in known:
-                raise SegassetsError(f"{what}: {folder} would be a file and a folder")
-            folder = folder.rpartition("/")[0]
+    folders = pa.array(sorted(publish.with_parents(publish.folders_of(paths))), pa.string())
+    both = folders.filter(pc.is_in(folders, value_set=paths)).to_pylist()
+    if both:
+        raise SegassetsError(f"{what}: {both[0]} would be a file and a folder")

@@ -12,7 +12,6 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import fcntl
-import os
 import shutil
 import signal
 import socket
@@ -178,7 +177,10 @@ def _start(folder: Path, daemons: list[subprocess.Popen]) -> str:
 
     def daemon(*command: object) -> subprocess.Popen:
         process = subprocess.Popen(
-            [*map(str, command), "-c", str(config), "-f"], stdout=log, stderr=log, preexec_fn=_end_with_parent
+            [*map(str, command), "-c", str(config), "-f"],
+            stdout=log,
+            stderr=log,
+            preexec_fn=_end_with_parent,  # noqa: PLW1509 - the keeper has one thread
         )
         daemons.append(process)
         return process

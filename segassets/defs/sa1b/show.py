@@ -26,14 +26,11 @@ def check_ids(view, random):
 
 def check_masks(view, random):
     """On a sample of images: files 0 to n-1 and no other; grey PNGs that every reader opens, with 0 and 255 only."""
-    by_image = {}
-    for item, path in zip(view.files["item"].to_pylist(), view.files["path"].to_pylist(), strict=True):
-        if item:
-            by_image.setdefault(item, []).append(path)
-    sample = random.sample(sorted(by_image), min(SAMPLE, len(by_image)))
+    files = view.files
+    images = pc.unique(files["item"]).drop_null().to_pylist()
     findings = []
-    for image in sample:
-        paths = by_image[image]
+    for image in random.sample(images, min(SAMPLE, len(images))):
+        paths = files.filter(pc.equal(files["item"], image))["path"].to_pylist()
         names = {path.rsplit("/", 1)[1] for path in paths}
         if names != {f"segmentation_{rank}.png" for rank in range(len(paths))}:
             findings.append(error("mask_numbering", f"its {len(paths)} files are not numbered 0 to n-1", image=image))
@@ -81,30 +78,26 @@ def _painted(jpg, rows):
 
 
 def masks(view, mask_table):
-    """Masks as they are published, white on black."""
-    paths = [
-        path for item, path in zip(view.files["item"].to_pylist(), view.files["path"].to_pylist(), strict=True) if item
-    ]
-    return {"preview": previews.contact_sheet([_picture(view, path) for path in _spread(paths, SHOWN)])}
+    """Masks as they are published, white on black; those in a zip are not shown."""
+    files = view.files.filter(pc.is_valid(view.files["item"]))
+    return {"preview": previews.contact_sheet(_pictures(view, files))}
 
 
 def pictures(view, **inputs):
     """Published pictures as they are."""
-    return {
-        "preview": previews.contact_sheet(
-            [_picture(view, path) for path in _spread(view.files["path"].to_pylist(), SHOWN)]
-        )
-    }
+    return {"preview": previews.contact_sheet(_pictures(view, view.files))}
+
+
+def _pictures(view, files):
+    """A few of the files, evenly from all of them, decoded."""
+    chosen = files.take(_spread(range(len(files)), SHOWN))["path"].to_pylist()
+    return [np.asarray(Image.open(io.BytesIO(view.read(path))).convert("RGB")) for path in chosen]
 
 
 def texts(view, **inputs):
     """The first captions."""
     first = [f"- `{row['image']}`: {row['prompt']}" for row in islice(view.records(["image", "prompt"]), 10)]
     return {"captions": previews.markdown("\n".join(first))}
-
-
-def _picture(view, path):
-    return np.asarray(Image.open(io.BytesIO(view.read(path))).convert("RGB"))
 
 
 def _spread(values, count):
