@@ -138,7 +138,7 @@ class Catalogue:
         """All partition keys of a definition, those that the raw folder gives registered first."""
         if definition is None:
             return [None]
-        if isinstance(definition, dg.DynamicPartitionsDefinition):
+        if any(isinstance(part, dg.DynamicPartitionsDefinition) for part in _parts(definition)):
             self.register()
         return list(definition.get_partition_keys(dynamic_partitions_store=self.instance))
 
@@ -212,3 +212,10 @@ def no_partition(partition: str, known: Iterable[str | None]) -> UsageError:
     near = set(difflib.get_close_matches(partition, keys, n=12, cutoff=0.6)) or keys
     shown = ", ".join([key for key in keys if key in near][:12]) + (", ..." if len(keys) > 12 else "")
     return UsageError(f"--partition {partition}: none of the selected assets has it; known are {shown or 'none'}")
+
+
+def _parts(definition: dg.PartitionsDefinition) -> list[dg.PartitionsDefinition]:
+    """A definition, or its dimensions."""
+    if isinstance(definition, dg.MultiPartitionsDefinition):
+        return [dimension.partitions_def for dimension in definition.partitions_defs]
+    return [definition]

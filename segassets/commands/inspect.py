@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +14,7 @@ from segassets.errors import UsageError
 from segassets.findings import BadItem, Finding, tally
 from segassets.formats import tar_index
 from segassets.formats.sa1b_items import index_image
-from segassets.formats.sa1b_shard import judged
+from segassets.formats.sa1b_shard import judged, without_oversized
 from segassets.sources.plain_tar import plain_tar
 from segassets.sources.raw import Raw
 
@@ -46,8 +48,6 @@ def _sa1b_shard(path: Path, options: Mapping[str, str]) -> Inspected:
     absolute = path.absolute()
     found = Inspected()
     images: dict = {}
-    import tempfile
-
     with tempfile.TemporaryDirectory(prefix="segassets-") as scratch:
         raw = Raw(str(absolute.parent.parent), absolute.parent.name, [absolute.name], scratch)
         try:
@@ -55,7 +55,8 @@ def _sa1b_shard(path: Path, options: Mapping[str, str]) -> Inspected:
             with tar.open() as stream:
                 scan = tar_index.scan(stream)
             images, findings = tar_index.classify(scan.members)
-            problems = [*scan.problems, *findings]
+            images, oversized = without_oversized(images)
+            problems = [*scan.problems, *findings, *oversized]
             found.findings = judged(problems, len(images), values["allow_truncated"], absolute.name)
         except BadItem as bad:
             found.findings = [replace(finding, path=absolute.name) for finding in bad.findings]
@@ -82,4 +83,35 @@ def _inspect_image(found: Inspected, tar, image_id: int, pair: dict, path: str, 
     return made.rows is not None
 
 
-LAYOUTS: dict[str, Callable[[Path, Mapping[str, str]], Inspected]] = {"sa1b_shard": _sa1b_shard}
+def _matting(layout: str, path: Path, options: Mapping[str, str]) -> Inspected:
+    """One of the three matting layouts, and what its loader will use."""
+    from segassets.sources.split_archive_inspect import inspect_matting
+
+    findings, index, summary = inspect_matting(layout, path, options)
+    return Inspected(findings, index if index is not None else [], summary)
+
+
+def _split_zip(path: Path, options: Mapping[str, str]) -> Inspected:
+    """An archive in one piece or in parts."""
+    from segassets.sources.split_archive_inspect import inspect_split_zip
+
+    findings, index, summary = inspect_split_zip(path, options)
+    return Inspected(findings, index if index is not None else [], summary)
+
+
+def _flakes(layout: str, path: Path, options: Mapping[str, str]) -> Inspected:
+    """A MaskTerial tree, or the labelme files that one is made from."""
+    from segassets.components import maskterial_inspect
+
+    check = getattr(maskterial_inspect, f"inspect_{layout}")
+    findings = check(path, options)
+    told = ", ".join(f"{count} {severity}s" for severity, count in tally(findings).items())
+    return Inspected(findings, [], f"{path}: {told}")
+
+
+LAYOUTS: dict[str, Callable[[Path, Mapping[str, str]], Inspected]] = {
+    "sa1b_shard": _sa1b_shard,
+    "split_zip": _split_zip,
+    **{name: partial(_matting, name) for name in ("maggie_image_train", "maggie_image_eval", "maggie_video")},
+    **{name: partial(_flakes, name) for name in ("maskterial", "labelme")},
+}

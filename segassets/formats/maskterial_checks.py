@@ -158,37 +158,57 @@ def _take_annotation(found: AnnotationFile, annotation: dict, index: int, place:
 
 def check_masks(found: AnnotationFile, annotations: Sequence[dict], measure: bool = True) -> None:
     """Run lengths that are none, and areas and boxes that are not those of the mask."""
-    by_size: dict[tuple[int, int], list[tuple[dict, str]]] = {}
+    by_size: dict[tuple[int, int], list[tuple[dict, str | bytes]]] = {}
     for annotation in annotations:
-        number = annotation.get("id")
-        where = {"path": found.path, "annotation_id": number if type(number) is int else None}
         segmentation = annotation.get("segmentation")
         if not isinstance(segmentation, dict):
             what = "polygon" if isinstance(segmentation, list) else type(segmentation).__name__
-            told = f"annotation {number}: {what} found, RLE required: run the conversion"
-            found.tell(error("not_rle", told, **where))
+            told = f"annotation {annotation.get('id')}: {what} found, RLE required: run the conversion"
+            found.tell(error("not_rle", told, **_where(found, annotation)))
             continue
         size, counts = segmentation.get("size"), segmentation.get("counts")
         if not isinstance(size, list) or len(size) != 2 or not all(type(side) is int and side > 0 for side in size):
-            found.tell(error("bad_rle", f"annotation {number}: size {size} is not [height, width]", **where))
+            told = f"annotation {annotation.get('id')}: size {size} is not [height, width]"
+            found.tell(error("bad_rle", told, **_where(found, annotation)))
             continue
         try:
             text = rle.from_uncompressed(counts, tuple(size)) if isinstance(counts, list) else counts
-            rle.validate(text, tuple(size))
         except rle.RleError as problem:
-            found.tell(error("bad_rle", f"annotation {number}: {problem}", **where))
+            found.tell(_bad_rle(found, annotation, problem))
             continue
         by_size.setdefault(tuple(size), []).append((annotation, text))
-    if measure:
-        for size, members in by_size.items():
-            _measure(found, size, members)
+    for size, members in by_size.items():
+        whole = _whole(found, size, members)
+        if measure and whole:
+            _measure(found, size, whole)
+
+
+def _whole(found: AnnotationFile, size: tuple[int, int], members: list[tuple[dict, str | bytes]]) -> list:
+    """The members whose run lengths are masks of this size; the others are told."""
+    try:
+        problems = rle.validate_all([text for _, text in members], size)
+    except rle.RleError as problem:  # the size itself
+        problems = [str(problem)] * len(members)
+    for (annotation, _), problem in zip(members, problems, strict=True):
+        if problem:
+            found.tell(_bad_rle(found, annotation, problem))
+    return [member for member, problem in zip(members, problems, strict=True) if not problem]
+
+
+def _where(found: AnnotationFile, annotation: dict) -> dict:
+    number = annotation.get("id")
+    return {"path": found.path, "annotation_id": number if type(number) is int else None}
+
+
+def _bad_rle(found: AnnotationFile, annotation: dict, problem: object) -> Finding:
+    return error("bad_rle", f"annotation {annotation.get('id')}: {problem}", **_where(found, annotation))
 
 
 def _measure(found: AnnotationFile, size: tuple[int, int], members: list[tuple[dict, str]]) -> None:
     areas, boxes = rle.stats([text for _, text in members], size)
     for (annotation, _), area, box in zip(members, areas.tolist(), boxes.tolist(), strict=True):
         number = annotation.get("id")
-        where = {"path": found.path, "annotation_id": number if type(number) is int else None}
+        where = _where(found, annotation)
         if annotation.get("area") != area:
             told = f"annotation {number}: area is {annotation.get('area')!r}, its mask has {area} pixels"
             found.tell(error("area", told, **where))

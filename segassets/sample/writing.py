@@ -9,7 +9,7 @@ import pathlib
 from collections.abc import Iterator
 
 MARKER = ".segassets-sample.json"
-VERSION = "3"
+VERSION = "4"
 _TEMPORARY = ".segassets-part"
 
 

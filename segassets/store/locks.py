@@ -25,6 +25,7 @@ from segassets.errors import Busy
 from segassets.store.files import Bucket, Folder, s3_code
 
 LEASE_SECONDS = 60
+DYING_SECONDS = 5
 ORPHAN_SECONDS = 30
 
 
@@ -95,13 +96,19 @@ class FolderLock:
     def acquire(self) -> None:
         os.makedirs(os.path.dirname(self._path), exist_ok=True)
         file = open(self._path, "a+", encoding="utf-8")  # noqa: SIM115 - it stays open for as long as the lock is held
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            file.seek(0)
-            owner = _json_or_empty(file.read())
-            file.close()
-            raise _held_by(self._what, owner) from None
+        deadline = time.monotonic() + DYING_SECONDS
+        while True:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except OSError:
+                file.seek(0)
+                owner = _json_or_empty(file.read())
+                # A process counts as dead before its last thread has closed its files.
+                if not is_dead(owner) or time.monotonic() > deadline:
+                    file.close()
+                    raise _held_by(self._what, owner) from None
+                time.sleep(0.02)
         self._file = file
         try:
             file.truncate(0)

@@ -10,9 +10,11 @@ Layout below `.segassets/stages/<asset>/<partition>/`:
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import io
 import json
+import os
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, field
 from typing import BinaryIO
@@ -25,7 +27,7 @@ from segassets.findings import Finding
 from segassets.formats import zip_stored
 from segassets.items import File, Made
 from segassets.sources.ref import Ref, files_at
-from segassets.store import copying, manifest, names
+from segassets.store import copying, joining, manifest, names
 from segassets.store.files import Bucket, Folder, UnsafePath, check_relative
 
 FLUSH_BYTES = 64 * 2**20
@@ -194,10 +196,23 @@ class BatchWriter:
         self._list(target, size, digest, None, None, None)
 
     def concatenate(self, name: str, parts: Iterable[bytes | Ref]) -> None:
-        """One file from literal bytes and ranges of other files, in order."""
-        self.add_stream(
-            name, (piece for part in parts for piece in ([part] if isinstance(part, bytes) else pieces(part)))
-        )
+        """One file from literal bytes and ranges of other files, in order; on one machine by the kernel's own copies."""
+        parts = list(parts)
+        files, target = self._place.files, self._place.target(name)
+        if not isinstance(files, Folder) or any(
+            isinstance(part, Ref) and not isinstance(files_at(part.root), Folder) for part in parts
+        ):
+            read = (piece for part in parts for piece in ([part] if isinstance(part, bytes) else pieces(part)))
+            self.add_stream(name, read)
+            return
+        path = files.path(self._place.staged(target))
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(path)
+        size = joining.merge_on_disk(parts, path)
+        with open(path, "rb") as file:
+            digest = hashlib.file_digest(file, "sha256").digest()
+        self._list(target, size, digest, None, None, None)
 
     def open(self, name: str) -> BinaryIO:
         """Read back a file that this batch has written."""

@@ -6,7 +6,6 @@ import logging
 import time
 
 import dagster as dg
-import pytest
 from dagster._core.execution.backfill import BulkActionStatus
 from dagster._daemon.backfill import execute_backfill_iteration
 

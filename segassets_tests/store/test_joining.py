@@ -12,7 +12,7 @@ from segassets.formats.split_zip import merge_plan
 from segassets.sources.ref import Ref, files_at
 from segassets.sources.split_archive import read_archive
 from segassets.sources.split_archive_fs import archive_folder
-from segassets.sources.split_archive_merge import MIN_PART, Copy, merge_on_disk, merge_on_s3, plan_parts
+from segassets.store.joining import MIN_PART, Copy, merge_on_disk, merge_on_s3, plan_parts
 from segassets_tests.formats.test_split_zip import split_zip
 from segassets_tests.store.fixtures import s3, s3_server  # noqa: F401
 
