@@ -40,10 +40,12 @@ $(STAMP): requirements/dev.txt setup.cfg pyproject.toml
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@touch $@
 
-# Pin anew from the ranges in setup.cfg (needs uv).
+# Pin anew from the ranges in setup.cfg (needs uv). Extras are kept: pip refuses a hash for gql where gql[requests] is asked.
+LOCK := uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-strip-extras \
+	--no-header --no-emit-index-url --no-emit-find-links --no-annotate setup.cfg
 lock:
-	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url \
-		--no-annotate setup.cfg --extra dev -o requirements/dev.txt
+	$(LOCK) --extra dev -o requirements/dev.txt
+	$(LOCK) requirements/team.in -c requirements/dev.txt -o requirements/team.txt
 
 clean-demo:
 	rm -rf demo

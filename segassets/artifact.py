@@ -14,7 +14,7 @@ import dagster as dg
 
 from segassets import declaration
 from segassets.declaration import Artifact, Option
-from segassets.errors import PartitionRejected, SegassetsError, Skip
+from segassets.errors import PartitionRejected, SegassetsError, Skip, plainly
 from segassets.findings import Finding, info, tally
 from segassets.work.make import Job, Outcome, prepare
 
@@ -198,6 +198,9 @@ def _execute(context: dg.AssetExecutionContext, declared: Artifact, handles: Map
             yield from ledger.each_partition(context, jobs)
     except SegassetsError as problem:
         raise dg.Failure(str(problem), allow_retries=False) from None
+    except OSError as problem:
+        where = f"{declared.key} {', '.join(str(key) for key in partitions if key)}".strip()
+        raise dg.Failure(f"{where}: {plainly(problem)}") from problem
 
 
 def _job(context: dg.AssetExecutionContext, declared: Artifact, partition: str | None, handles: Mapping) -> Job:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import sys
 import warnings
 from collections.abc import Iterator
@@ -14,11 +15,25 @@ import click
 from pydantic import ValidationError
 
 from segassets import __version__
-from segassets.errors import SegassetsError, UsageError
+from segassets.errors import SegassetsError, UsageError, plainly
+
+
+def console() -> None:
+    """The console script: `main`, and then the end of the process without taking the interpreter down.
+
+    Now and then a thread pool of a library aborts at that, and a command that has done everything would end with another
+    status. Nothing is left to be done: workers end with their parent.
+    """
+    try:
+        main()
+    except SystemExit as left:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(left.code if isinstance(left.code, int) else 1)
 
 
 def main() -> None:
-    """The console script. Errors are one or a few lines on standard error; the status says which kind (0, 1, 2)."""
+    """Run a command and exit. Errors are one or a few lines on standard error; the status says which kind (0, 1, 2)."""
     warnings.simplefilter("ignore")
     logging.getLogger("segassets").addHandler(logging.NullHandler())
     try:
@@ -33,12 +48,15 @@ def main() -> None:
         status = 2
     except ValidationError as wrong:
         for problem in wrong.errors():
+            if not problem["loc"]:
+                _complain(problem["msg"].removeprefix("Value error, "))
+                continue
             name = str(problem["loc"][0])
             variable = name if name.isupper() else f"SEGASSETS_{name.upper()}"
             _complain(f"{variable}: {problem['msg'].removeprefix('Value error, ')} (found {problem['input']!r})")
         status = 2
     except (SegassetsError, OSError) as problem:
-        _complain(str(problem) if isinstance(problem, SegassetsError) else f"{type(problem).__name__}: {problem}")
+        _complain(plainly(problem) if isinstance(problem, OSError) else str(problem))
         status = 1
     except (KeyboardInterrupt, click.exceptions.Abort):
         _complain("interrupted; finished batches are kept: run the same command to go on")
@@ -48,13 +66,10 @@ def main() -> None:
         if _debugging():
             raise
         status = 1
-    sys.stdout.flush()
     sys.exit(status or 0)
 
 
 def _debugging() -> bool:
-    import os
-
     return bool(os.environ.get("SEGASSETS_DEBUG"))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Sequence
 
 from segassets.findings import Finding
@@ -41,3 +42,23 @@ class PartitionRejected(SegassetsError):
     def __init__(self, message: str, findings: Sequence[Finding] = ()):
         super().__init__(message)
         self.findings = list(findings)
+
+
+_REMEDIES = {
+    errno.ENOSPC: "the disk is full: make room, then run again (finished batches are kept)",
+    errno.EDQUOT: "the quota is used up: make room, then run again (finished batches are kept)",
+    errno.EACCES: "it may not be read or written by this user: correct its permissions, or choose another place",
+    errno.EPERM: "it may not be read or written by this user: correct its permissions, or choose another place",
+    errno.EROFS: "it is on a file system that is mounted read-only: choose another place",
+    errno.ENOENT: "it does not exist and could not be made: correct SEGASSETS_RAW or SEGASSETS_STORE",
+    errno.ENAMETOOLONG: "the name is too long for this file system: choose a store with a shorter path",
+}
+
+
+def plainly(problem: OSError) -> str:
+    """An error of the machine as one sentence: which file, what is wrong, what to do."""
+    where = f"{problem.filename}: " if problem.filename else ""
+    if isinstance(problem, PermissionError) and not problem.errno:  # as the S3 client has it
+        return f"{where}access was refused: check the credentials and the endpoint in the environment (AWS_...)"
+    remedy = _REMEDIES.get(problem.errno or 0)
+    return f"{where}{remedy}" if remedy else f"{where}{problem.strerror or problem}"

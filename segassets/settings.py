@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 CopyMode = Literal["auto", "reflink", "hardlink", "copy"]
@@ -39,10 +39,26 @@ class Settings(BaseSettings):
         if not root.strip():
             raise ValueError("is empty; give a folder or s3://bucket/prefix")
         if is_remote(root):
-            if not root.startswith("s3://") or root == "s3://":
+            if not root.startswith("s3://") or root.startswith("s3:///") or root == "s3://":
                 raise ValueError(f"{root!r} is neither a folder nor s3://bucket/prefix")
             return root.rstrip("/")
         return str(Path(root.removeprefix("file://")).expanduser().absolute())
+
+    @model_validator(mode="after")
+    def _roots_apart(self) -> Self:
+        """Only downloads write below the raw root, and nothing but published trees lies in the store."""
+        raw, store = (
+            root.rstrip("/") if is_remote(root) else os.path.realpath(root) for root in (self.raw, self.store)
+        )
+        if f"{store}/".startswith(f"{raw}/"):
+            raise ValueError(
+                f"SEGASSETS_STORE ({self.store}) lies in SEGASSETS_RAW ({self.raw}); give it another place"
+            )
+        if f"{raw}/".startswith(f"{store}/"):
+            raise ValueError(
+                f"SEGASSETS_RAW ({self.raw}) lies in SEGASSETS_STORE ({self.store}); give it another place"
+            )
+        return self
 
     @field_validator("defs", "dagster_home")
     @classmethod

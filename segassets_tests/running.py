@@ -37,7 +37,7 @@ class Place:
     def run(self, *arguments: str, status: int | None = 0) -> subprocess.CompletedProcess:
         """`segassets ...`; the exit status is checked unless `status` is None."""
         done = subprocess.run(
-            [sys.executable, "-c", "from segassets.cli import main; main()", *arguments],
+            [sys.executable, "-c", "from segassets.cli import console; console()", *arguments],
             env=self.environ(),
             capture_output=True,
             text=True,

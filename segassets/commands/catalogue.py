@@ -122,10 +122,13 @@ class Catalogue:
         return self.definitions.get_assets_def(dg.AssetKey(key.split("/"))).op.name
 
     def groups(self, keys: Sequence[str]) -> list[tuple[dg.PartitionsDefinition | None, list[str]]]:
-        """Keys that can be made in one run, in order: those of one partitions definition and dataset."""
+        """Keys that can be made in one run, in order: those of one partitions definition and one raw input.
+
+        Datasets of a family (`maskterial/<D>`) are apart: the raw files of one say nothing about another's.
+        """
         found: list[tuple[Any, list[str]]] = []
         for key in keys:
-            mark = (self.partitions_def(key), key.split("/")[0])
+            mark = (self.partitions_def(key), key.rsplit("/", 1)[0])
             for other, members in found:
                 if other == mark:
                     members.append(key)

@@ -131,12 +131,16 @@ def _partitions(
     return wanted, _fewer(skipped)
 
 
+NAMED = 30
+
+
 def _fewer(skipped: list[Event]) -> list[Event]:
     """Thirty lines of the same say less than one."""
     if len(skipped) <= 3:
         return skipped
     first = skipped[0]
-    keys = ", ".join(str(event.partition) for event in skipped)
+    keys = ", ".join(str(event.partition) for event in skipped[:NAMED])
+    keys += f" and {len(skipped) - NAMED} more" if len(skipped) > NAMED else ""
     return [Event("skipped", first.asset, None, f"{len(skipped)} partitions without raw input: {keys}; {first.text}")]
 
 

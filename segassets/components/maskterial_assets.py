@@ -322,5 +322,6 @@ def agreement(raw, declared, train, top: str, store, shot: int, run: int) -> lis
     drawn = replay(train.root, train.asset, train.data_version, lengths, "images")[shot, run].annotations
     if set(drawn) == released:
         return [info("few_shot_agrees", "the released split holds what a replay of upstream's sampler draws")]
-    told = f"the released split has {len(released)} annotations, a replay {len(drawn)}; {len(released & set(drawn))} are in both"
+    both = len(released & set(drawn))
+    told = f"the released split has {len(released)} annotations, a replay {len(drawn)}; {both} are in both"
     return [warning("few_shot_differs", told)]

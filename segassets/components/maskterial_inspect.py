@@ -1,4 +1,4 @@
-"""`segassets inspect labelme|maskterial`: checks of a folder that is not in the raw folder, without Dagster or a store."""
+"""`segassets inspect labelme|maskterial`: a folder outside the raw folder, checked without Dagster or a store."""
 
 from __future__ import annotations
 

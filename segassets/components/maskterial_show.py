@@ -195,7 +195,7 @@ def few_shot(view, **inputs):
     return shown
 
 
-#: Rows of the splits made in this process, by asset: reading all fifty for each of fifty would be the most work there is.
+#: Rows of the splits made in this process, by asset: reading all fifty for each of fifty would be most of the work.
 _splits: dict[str, dict[tuple[int, int], list[dict]]] = {}
 
 

@@ -141,7 +141,7 @@ def _labelme_item(raw, dataset: str, folder: str, path: str, photo: str | None) 
 
 
 def _named_photo(raw, dataset: str, path: str, data: bytes) -> str | None:
-    """The photograph that imagePath names, when it is there. BadItem `image_path_escapes` for one outside the dataset."""
+    """The photograph that imagePath names, when it is there. BadItem `image_path_escapes` outside the dataset."""
     named = labelme.image_path(data)
     if named is None:
         return None

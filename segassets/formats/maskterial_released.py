@@ -47,7 +47,8 @@ def released_item(
     size = displayed_size(photo)
     findings = []
     if size != (record["height"], record["width"]):
-        told = f"{record['height']} x {record['width']} (h x w) is stated, the image as displayed has {size[0]} x {size[1]}"
+        stated = f"{record['height']} x {record['width']} (h x w) is stated"
+        told = f"{stated}, the image as displayed has {size[0]} x {size[1]}"
         findings.append(error("image_size", told, path=path, image=image))
     found = sorted(read_parts(parts), key=lambda annotation: annotation["id"])
     problems = (checks.size_finding(annotation, record, path) for annotation in found)

@@ -44,7 +44,9 @@ def mask_findings(data: bytes, expected: np.ndarray, categories: Iterable[int], 
     try:
         with Image.open(io.BytesIO(data), formats=["PNG"]) as picture:
             if picture.mode != "L":
-                told = f"mode {picture.mode}, expected L (8-bit grey): cv2.imread(path, 0) would give grey levels, not classes"
+                told = (
+                    f"mode {picture.mode}, expected L (8-bit grey): cv2.imread(path, 0) gives grey levels, no classes"
+                )
                 return [error("mask_mode", told, **where)]
             pixels = np.asarray(picture)
     except (OSError, ValueError, SyntaxError) as problem:

@@ -36,7 +36,7 @@ class PlainTar:
 
     def part(self, offset: int, size: int, member: str) -> Ref:
         """A reference to a member's data."""
-        return Ref(self.whole.root, self.whole.path, offset, size, member)
+        return Ref(self.whole.root, self.whole.path, offset, size, member, shown=self.whole.shown)
 
 
 def plain_tar(raw: Raw, path: str) -> PlainTar:
@@ -61,7 +61,7 @@ def plain_tar(raw: Raw, path: str) -> PlainTar:
             for piece in _unpacked(raw, path, entry.size):
                 out.write(piece)
         files.delete(other for other in files.walk(which) if other.endswith(".tar") and other != target)
-    return PlainTar(Ref(raw.scratch, target))
+    return PlainTar(Ref(raw.scratch, target, shown=f"{raw.dataset}/{path}"))
 
 
 def _token(text: str) -> str:
@@ -77,11 +77,17 @@ def _unpacked(raw: Raw, path: str, size: int) -> Iterator[bytes]:
                 told = f"its gzip data unpack to more than {MAX_RATIO} times its {size:,} bytes; this is no shard"
                 raise BadItem(error("tar_unreadable", told, path=path))
             yield piece
+    if not written:
+        told = "its gzip data end before anything can be unpacked: the file was cut; download it again"
+        raise BadItem(error("tar_truncated", told, path=path))
 
 
 def _read(stream: gzip.GzipFile) -> bytes:
-    """The next piece; nothing where the compressed data are cut or damaged."""
+    """The next piece; nothing where the compressed data are cut or damaged.
+
+    `read` would lose what it has unpacked before the cut, `read1` gives it.
+    """
     try:
-        return stream.read(PIECE)
+        return stream.read1(PIECE)
     except (EOFError, gzip.BadGzipFile, zlib.error):
         return b""

@@ -23,7 +23,8 @@ def files_at(root: str) -> Folder | Bucket:
 class Ref:
     """`length` bytes at `offset` of the file `path` below `root`; `length` None means the whole file.
 
-    `label` says what the bytes are for a person: `sa_000000.tar!sa_1.json`. `digest`, the sha256 of a published file,
+    `label` says what the bytes are for a person: `sa_000000.tar!sa_1.json`; `shown` is the path to say in it when the
+    bytes lie in a copy that only we know. `digest`, the sha256 of a published file,
     keeps a reader of one version from getting bytes of the next.
     """
 
@@ -33,6 +34,7 @@ class Ref:
     length: int | None = None
     member: str | None = None
     digest: bytes | None = None
+    shown: str | None = None
 
     def read(self, limit: int | None = None) -> bytes:
         """The bytes, at most `limit` of them. OSError when the file is gone; EOFError when it has become shorter.
@@ -61,4 +63,5 @@ class Ref:
 
     @property
     def label(self) -> str:
-        return f"{self.path}!{self.member}" if self.member else self.path
+        path = self.shown or self.path
+        return f"{path}!{self.member}" if self.member else path

@@ -78,6 +78,10 @@ class Files(Protocol):
     def delete_tree(self, folder: str) -> None: ...
 
 
+#: What a path is not: there, or reachable; a symbolic link in a circle leads nowhere.
+_ABSENT = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP)
+
+
 class Folder:
     """A local folder. Single files are written whole: a temporary name, then a rename."""
 
@@ -93,9 +97,12 @@ class Folder:
     def stat(self, path: str) -> Entry | None:
         try:
             found = os.stat(self.path(path))
-        except (FileNotFoundError, NotADirectoryError):
-            return None
-        return None if stat.S_ISDIR(found.st_mode) else Entry(found.st_size, str(found.st_mtime_ns))
+        except OSError as problem:
+            if problem.errno in _ABSENT:
+                return None
+            raise
+        # A pipe or a device is no file of anybody's dataset, and opening a pipe would wait for ever.
+        return Entry(found.st_size, str(found.st_mtime_ns)) if stat.S_ISREG(found.st_mode) else None
 
     def names(self, folder: str) -> list[str]:
         try:
@@ -120,12 +127,15 @@ class Folder:
             with scan:
                 for item in scan:
                     name = f"{here}/{item.name}" if here else item.name
-                    if item.is_dir():
-                        pending.append((name, item.path, known))
-                    elif item.is_file():
-                        with contextlib.suppress(FileNotFoundError):  # renamed since: a download has just ended
+                    try:
+                        if item.is_dir():
+                            pending.append((name, item.path, known))
+                        elif item.is_file():
                             about = item.stat()
                             found[name] = Entry(about.st_size, str(about.st_mtime_ns))
+                    except OSError as problem:  # renamed since, by a download that has just ended; or a link to itself
+                        if problem.errno not in _ABSENT:
+                            raise
         return dict(sorted(found.items()))
 
     def read(self, path: str, start: int = 0, end: int | None = None) -> bytes:

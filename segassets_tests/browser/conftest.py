@@ -56,7 +56,7 @@ def ui(chromium, tmp_path_factory) -> Iterator[str]:
         target.write_bytes(data)
     place = Place.below(folder)
     place.run("materialize", *READY)
-    command = [sys.executable, "-c", "from segassets.cli import main; main()", "ui", "--port", "0"]
+    command = [sys.executable, "-c", "from segassets.cli import console; console()", "ui", "--port", "0"]
     process = subprocess.Popen(
         command, env=place.environ(), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
     )

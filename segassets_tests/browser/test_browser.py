@@ -92,8 +92,15 @@ def test_a_backfill_and_a_sensor(page, picture):
         if wanted:
             picture("automation")
 
-    page.goto("/assets/sa1b/images?view=partitions")
-    expect(page.get_by_text("Materialized (2)")).to_be_visible()
+    # This page does not follow runs that it did not start itself.
+    made = page.get_by_text("Materialized (2)")
+    for _ in range(20):
+        page.goto("/assets/sa1b/images?view=partitions")
+        page.get_by_text(re.compile(r"Materialized \(\d\)")).wait_for()
+        page.wait_for_timeout(5000)
+        if made.is_visible():
+            break
+    expect(made).to_be_visible()
     page.goto("/runs")
     picture("backfill")
 

@@ -22,7 +22,7 @@ from segassets_tests.dagster.platform import IMAGES, SHARD, Platform
 from segassets_tests.dagster.web import LAUNCH, answered, asset, finished, launch, metadata
 
 PROJECT = Path(segassets.__file__).parents[1]
-COMMAND = "import sys; from segassets.cli import main; sys.argv[0] = 'segassets'; main()"
+COMMAND = "import sys; from segassets.cli import console; sys.argv[0] = 'segassets'; console()"
 
 
 def start(*arguments: str, code: str = COMMAND, **options) -> subprocess.Popen[str]:

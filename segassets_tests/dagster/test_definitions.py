@@ -11,6 +11,7 @@ from segassets.definitions import defs
 GRAPH = defs().resolve_asset_graph()
 # The raw asset has the shards' partitions; these need raw assets of their own: artifact(..., raw="raw_evaluation").
 
+
 def key(name: str) -> dg.AssetKey:
     return dg.AssetKey(name.split("/"))
 

@@ -152,7 +152,9 @@ def test_golden_captions(shard, ids):
     captions, findings = parse((GOLDEN / "input" / f"{shard}-captions.jsonl").read_bytes(), ids)
     checks = json.loads((GOLDEN / "expected" / f"{shard}-checks.json").read_text())
     # The golden data count lines from 0 and say sa_2.jpg; the contract (section 8) counts from 1 and says sa_2.
-    expected = {(c["code"], c["image"].removesuffix(".jpg"), None if c["index"] is None else c["index"] + 1) for c in checks}
+    expected = {
+        (c["code"], c["image"].removesuffix(".jpg"), None if c["index"] is None else c["index"] + 1) for c in checks
+    }
     assert set(seen(findings)) == expected
     written = b"".join(write(captions.items()))
     assert written == (GOLDEN / "expected" / f"{shard}-blip2-caption.json").read_bytes()

@@ -23,6 +23,8 @@ from segassets_tests.store.trees import contents, leftovers, manifests
 SHARED = Path(__file__).parents[3] / "shared"
 SHARD = "sa_000000"
 
+pytestmark = pytest.mark.timeout(900)  # a real server on the same two cores as everything else
+
 
 def place(s3: S3, folder: Path) -> Place:
     """Raw folder and store in the bucket."""

@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import os
 
 import numpy as np
 import pytest
@@ -149,6 +150,7 @@ SHARD_ERRORS = {
     "random bytes": lambda: np.random.default_rng(1).bytes(20_000),
     "nothing at all": lambda: b"",
     "gzip that is cut": lambda: gzip.compress(tar(sound()))[:-500],
+    "gzip that is cut at once": lambda: gzip.compress(tar(sound()))[:40],
     "only strangers": lambda: tar({"readme.txt": b"x"}),
 }
 
@@ -179,3 +181,19 @@ def test_gzip_order_and_prefix_make_no_difference(tmp_path, declared, prefix):
     assert [row["image"] for row in handle.records()] == [f"sa_{n}" for n in range(1, 6)]
     _, table = run(Bench(tmp_path / "b"), gzip.compress(tar(members)), asset="mask_table")
     assert table.row_count() == 15
+
+
+def test_a_cut_gzip_is_called_truncated_and_not_empty(bench):
+    with pytest.raises(PartitionRejected) as rejected:
+        run(bench, gzip.compress(tar(sound()))[:-300])
+    assert {finding.code for finding in rejected.value.findings} == {"tar_truncated"}
+
+
+def test_what_is_no_file_is_no_shard(bench):
+    bench.put("sa_000001.tar", tar(sound()))
+    (bench.raw / f"{SHARD}.tar").symlink_to(f"{SHARD}.tar")
+    os.mkfifo(bench.raw / "sa_000002.tar")
+    for partition in (SHARD, "sa_000002"):
+        with pytest.raises(PartitionRejected, match="there is no"):
+            bench.make("shard_index", partition)
+    assert bench.make("shard_index", "sa_000001").footer.counts["rows"] == 5

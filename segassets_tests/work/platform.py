@@ -17,7 +17,7 @@ import numpy as np
 from PIL import Image
 from pycocotools import mask as coco_mask
 
-SEGASSETS = [sys.executable, "-c", "from segassets.cli import main; main()"]
+SEGASSETS = [sys.executable, "-c", "from segassets.cli import console; console()"]
 SHARD = "sa_000000"
 HEIGHT, WIDTH = 32, 48
 
