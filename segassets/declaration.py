@@ -77,7 +77,7 @@ class Option:
 
 
 def _optional(kind: Any) -> bool:
-    return isinstance(kind, types.UnionType) and type(None) in get_args(kind)
+    return get_origin(kind) in (types.UnionType, typing.Union) and type(None) in get_args(kind)
 
 
 def _plain(value: Any) -> str:
