@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import signal
 import sys
 import warnings
 from collections.abc import Iterator
@@ -35,9 +36,10 @@ def console() -> None:
 def main() -> None:
     """Run a command and exit. Errors are one or a few lines on standard error; the status says which kind (0, 1, 2)."""
     warnings.simplefilter("ignore")
-    logging.getLogger("segassets").addHandler(logging.NullHandler())
+    logging.getLogger().addHandler(logging.NullHandler())  # else libraries' complaints come between our messages
+    sys.unraisablehook = _unraisable
     try:
-        status = cli.main(standalone_mode=False)
+        status = cli.main(standalone_mode=False, prog_name="segassets")
     except click.exceptions.Exit as left:
         status = left.exit_code
     except click.ClickException as wrong:
@@ -67,6 +69,14 @@ def main() -> None:
             raise
         status = 1
     sys.exit(status or 0)
+
+
+def _unraisable(problem) -> None:
+    """An interrupt that came while some object was cleared away would be printed and lost: it is sent again."""
+    if issubclass(problem.exc_type, KeyboardInterrupt):
+        signal.raise_signal(signal.SIGINT)
+    else:
+        sys.__unraisablehook__(problem)
 
 
 def _debugging() -> bool:

@@ -84,7 +84,11 @@ def test_a_backfill_and_a_sensor(page, picture):
     switch = switch.locator("input[type=checkbox]").last
     assert not switch.is_checked(), "a sensor has to be off until somebody starts it"
     for wanted in (True, False):
-        switch.evaluate("box => box.click()")
+        for _ in range(10):  # a click on a page that is still being drawn is lost
+            switch.evaluate("box => box.click()")
+            page.wait_for_timeout(3000)
+            if switch.is_checked() == wanted:
+                break
         expect(switch).to_be_checked(checked=wanted)
         page.reload()
         expect(page.get_by_text("new_sa1b_shards")).to_be_visible()

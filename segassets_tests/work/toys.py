@@ -40,7 +40,7 @@ class Toys:
 
     def __init__(self, folder: Path, store: str):
         self.orders = folder / "orders"
-        self.settings = Settings(raw=str(folder), store=store)
+        self.settings = Settings(raw=str(folder / "raw"), store=store)
         self.store = Store(store)
 
     def order(self, **orders: str) -> None:

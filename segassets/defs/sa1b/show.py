@@ -90,7 +90,7 @@ def pictures(view, **inputs):
 
 def _pictures(view, files):
     """A few of the files, evenly from all of them, decoded."""
-    chosen = files.take(_spread(range(len(files)), SHOWN))["path"].to_pylist()
+    chosen = files.take(list(_spread(range(len(files)), SHOWN)))["path"].to_pylist()
     return [np.asarray(Image.open(io.BytesIO(view.read(path))).convert("RGB")) for path in chosen]
 
 
