@@ -64,11 +64,23 @@ def main() -> None:
         _complain("interrupted; finished batches are kept: run the same command to go on")
         status = 1
     except Exception as problem:
-        _complain(f"{type(problem).__name__}: {problem} (a fault of segassets: please report it; SEGASSETS_DEBUG=1)")
+        _complain(_unexpected(problem))
         if _debugging():
             raise
         status = 1
     sys.exit(status or 0)
+
+
+def _unexpected(problem: BaseException) -> str:
+    """An error nobody foresaw, in one line. A database that is away comes wrapped by whoever gave up asking it."""
+    cause: BaseException | None = problem
+    while cause is not None:
+        # Only what SQLAlchemy raises has both: the statement it was about, and the driver's own error.
+        if hasattr(cause, "statement") and isinstance(getattr(cause, "orig", None), Exception):
+            said = " ".join(str(cause.orig).split())
+            return f"Dagster's database did not answer: {said}. Check it, and `storage:` in dagster.yaml"
+        cause = cause.__cause__ or cause.__context__
+    return f"{type(problem).__name__}: {problem} (a fault of segassets: please report it; SEGASSETS_DEBUG=1)"
 
 
 def _unraisable(problem) -> None:
