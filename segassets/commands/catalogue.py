@@ -12,9 +12,9 @@ from typing import Any
 import dagster as dg
 
 from segassets import partitions as dynamic_partitions
-from segassets.artifact import registry
 from segassets.declaration import Artifact
 from segassets.errors import SegassetsError, UsageError
+from segassets.registry import registry
 from segassets.settings import Settings, is_remote, prepare_dagster_home
 from segassets.sources.raw import Raw
 from segassets.store.names import valid_key

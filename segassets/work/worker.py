@@ -68,8 +68,11 @@ def _shared(lock: str | None) -> Iterator[None]:
         yield
 
 
-def run_batch(task: Task) -> Summary:
-    """Make every item of a batch and commit it. One bad item never stops the others."""
+def run_batch(task: Task, confirm: Callable[[], None] = lambda: None) -> Summary:
+    """Make every item of a batch and commit it. One bad item never stops the others.
+
+    `confirm` raises when the stage has become another run's meanwhile: nothing counts before the commit.
+    """
     with _shared(task.lock):
         writer = BatchWriter(task.place, task.number, task.packed)
         for label, resolve in _ahead(task.batch.load()):
@@ -87,6 +90,7 @@ def run_batch(task: Task) -> Summary:
                 log.error("%s: %s", label, traceback.format_exc())
                 text = f"{type(problem).__name__}: {problem} (a fault of segassets or of a library: please report it)"
                 writer.reject([error("unexpected_error", text, image=label)])
+        confirm()
         return writer.commit()
 
 

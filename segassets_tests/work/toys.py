@@ -12,7 +12,8 @@ from segassets.findings import BadItem, error
 from segassets.items import File, Made
 from segassets.settings import Settings
 from segassets.store.store import Store
-from segassets.work.make import Job, Outcome, prepare
+from segassets.work.job import Job
+from segassets.work.make import Outcome, prepare
 from segassets.work.plans import Items, each
 
 ASSET, KEY = "toys/blocks", "red"
