@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import logging
 import os
 import signal
 import time
@@ -22,6 +23,10 @@ from segassets.work import node
 from segassets.work.worker import Task
 
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+# Else pages of a lost node's own log come between our lines, whatever `log_to_driver` says.
+os.environ.setdefault("RAY_DEDUP_LOGS_SKIP_REGEX", "(?s).*")
+
+log = logging.getLogger("segassets")
 
 TRIES = 3
 AHEAD = 2  # batches a core: one at work, one that is there when it is done
@@ -80,11 +85,11 @@ def _probe(ray: Any, expected: node.Expected) -> None:
     """Ask every node whether it may take part: all that is wrong, with all of them, before any work is done."""
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-    remote = ray.remote(node.look).options(num_cpus=0, max_retries=0)
+    remote = ray.remote(node.look)
     asked = {}
     for about in _nodes(ray):
         here = NodeAffinitySchedulingStrategy(about["NodeID"], soft=False)
-        asked[remote.options(scheduling_strategy=here).remote(expected)] = about
+        asked[remote.options(num_cpus=0, max_retries=0, scheduling_strategy=here).remote(expected)] = about
     try:
         ray.wait(list(asked), num_returns=len(asked), timeout=PROBE_SECONDS)
         problems = list(_answers(ray, asked))
@@ -183,6 +188,7 @@ class _Flight:
 
     def _again(self, task: Task, problem: BaseException) -> None:
         self._lost[task.number] += 1
+        log.warning("batch %d (%s) is done again: %s", task.number, task.batch.name, _first_line(problem))
         if self._lost[task.number] >= TRIES:
             raise SegassetsError(
                 f"batch {task.number} ({task.batch.name}) has lost its worker process or node {TRIES} times (out of "
