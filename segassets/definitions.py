@@ -5,6 +5,7 @@ from pathlib import Path
 import dagster as dg
 
 from segassets import cluster, settings
+from segassets.cards.assets import cards
 from segassets.store.io_manager import StoreIOManager
 from segassets.user_defs import load_user_defs
 
@@ -14,8 +15,9 @@ def defs() -> dg.Definitions:
     """All datasets of the package, and those of the folder SEGASSETS_DEFS."""
     own = load_user_defs(settings.load().defs)
     resources = {"store": StoreIOManager(), **cluster.default(own.resources or {})}
-    return dg.Definitions.merge(
+    datasets = dg.Definitions.merge(
         dg.load_from_defs_folder(path_within_project=Path(__file__).parent),
         own,
         dg.Definitions(resources=resources, executor=dg.in_process_executor),
     )
+    return dg.Definitions.merge(datasets, dg.Definitions(assets=cards(datasets)))

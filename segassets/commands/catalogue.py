@@ -18,6 +18,7 @@ from segassets.registry import registry
 from segassets.settings import Settings, is_remote, prepare_dagster_home
 from segassets.sources.raw import Raw
 from segassets.store.names import valid_key
+from segassets.store.store import Store
 
 
 def _check_folder(variable: str, root: str) -> None:
@@ -176,6 +177,10 @@ class Catalogue:
 
     def missing_raw(self, key: str, partition: str | None) -> str | None:
         """Why a partition has no raw input; None when it has some, or needs none of its own."""
+        inputs = self.artifacts[key].inputs
+        if inputs and set(inputs) == set(self.artifacts[key].whole_inputs) and not self.artifacts[key].reads:
+            store = Store(self.settings.store)
+            return None if any(map(store.published, inputs.values())) else "nothing that it is made from is published"
         for name in self.with_inputs([key]):
             artifact = self.artifacts[name]
             if artifact.reads and self.partitions_def(name) == self.partitions_def(key):

@@ -11,6 +11,7 @@ from segassets.commands.catalogue import Catalogue
 from segassets.commands.lineage import Lineage, reads
 from segassets.errors import SegassetsError
 from segassets.settings import is_remote
+from segassets.sources.ref import files_at
 from segassets.store import manifest, names
 from segassets.store.manifest import Footer
 from segassets.store.store import Store
@@ -98,6 +99,9 @@ def _raw_sources(catalogue: Catalogue, store: Store, footer: Footer, source: str
             found.add(path)
             continue
         above = _published(catalogue, store, path) if path and depth < DEPTH else None
+        if path and above is None and files_at(catalogue.settings.raw).stat(path) is not None:
+            found.add(path)  # seen by the function itself, such as a photograph beside another dataset's labels
+            continue
         further = _raw_sources(catalogue, store, above[0], above[1]["source"], depth + 1) if above else []
         if not further:
             return []  # half an answer would be a wrong one: all files of the partition are named instead
@@ -133,6 +137,7 @@ def made_from(catalogue: Catalogue, file: str) -> list[dict]:
         }
         for key, footer in reached.items()
         if footer.asset in catalogue.artifacts
+        and not footer.asset.endswith("/card")  # it describes, no bytes of it are in
     ]
 
 

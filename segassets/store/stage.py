@@ -51,7 +51,7 @@ class Place:
     def target(self, name: str) -> str:
         """The published path of an artifact's file; UnsafePath when it would leave the store or enter our own part."""
         path = check_relative(f"{self.into}/{name}" if self.into else name)
-        if path.split("/", 1)[0] == names.HOME:
+        if path.split("/", 1)[0] == names.HOME and not self.into.startswith(f"{names.HOME}/"):
             raise UnsafePath(f"{path!r} lies in the platform's own folder")
         return path
 

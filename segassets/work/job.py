@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
 from segassets.declaration import Artifact
+from segassets.errors import BeingPublished
 from segassets.settings import Settings
 from segassets.sources.raw import Raw
 from segassets.store.store import Store
 from segassets.work.node import Sight
 
 LOOK_AT = 8
+AT_ONCE = 16
 
 log = logging.getLogger("segassets")
 
@@ -90,9 +93,26 @@ class Whole:
     store: Store
     asset: str
     used: dict[str | None, Any] = field(default_factory=dict)
+    versions: dict[str | None, str] = field(default_factory=dict)
 
     def __getitem__(self, partition: str | None):
-        return self.used.setdefault(partition, self.store.handle(self.asset, partition))
+        handle = self.used.setdefault(partition, self.store.handle(self.asset, partition))
+        if self.versions.setdefault(partition, handle.data_version) != handle.data_version:
+            raise BeingPublished(f"{handle.label} was replaced while it was read; try again")
+        return handle
+
+    def read_versions(self, partitions: Sequence[str | None]) -> dict[str | None, str]:
+        """The data versions of partitions, read off the footers alone: of a shard's manifest that is a thousandth."""
+        unknown = [partition for partition in partitions if partition not in self.versions]
+        with ThreadPoolExecutor(AT_ONCE) as pool:
+            self.versions.update(zip(unknown, pool.map(self._read_version, unknown), strict=True))
+        return {partition: self.versions[partition] for partition in partitions}
+
+    def _read_version(self, partition: str | None) -> str:
+        handle = self.store.handle(self.asset, partition)
+        handle.settled()
+        footer = self.store.footer(self.asset, partition)
+        return footer.data_version if footer is not None else handle.data_version
 
     @property
     def partitions(self) -> list[str | None]:

@@ -53,8 +53,9 @@ def input_versions(job: Job) -> dict[str, str]:
     for name, handle in job.inputs().items():
         if isinstance(handle, Whole):
             wanted = job.artifact.whole_inputs[name]
-            for partition in wanted(job.partition) if wanted else handle.partitions:
-                versions[f"{handle.asset} {partition}"] = handle[partition].data_version
+            partitions = wanted(job.partition) if wanted else handle.partitions
+            for partition, version in handle.read_versions(list(partitions)).items():
+                versions[f"{handle.asset} {partition}"] = version
         else:
             versions[job.artifact.inputs[name]] = handle.data_version
     return versions
