@@ -21,6 +21,7 @@ LOOKED_AT = 16  # partitions whose names of files are looked at, spread over all
 FEW = 8  # files that are listed one by one, with their digests
 PATTERNS = 24
 _VARYING = re.compile(r"[0-9a-f]{8}-[0-9a-f-]{27}|\d+")
+_SPECIAL = re.compile(r"([*?[])")
 
 
 @dataclass(frozen=True)
@@ -88,15 +89,21 @@ def gather(store: Store, artifact: Artifact, about: str) -> Published:
 def _patterns(store: Store, artifact: Artifact, partitions: Sequence[str | None]) -> list[str]:
     """Globs that the published paths match: numbers and UUIDs vary; where names do as well, only the ending is kept."""
     found: set[str] = set()
+    endings: set[str] = set()
     for partition in partitions:
         for paths in _paths(store, artifact, partition):
-            found.update(_VARYING.sub("*", path) for path in paths)
+            endings.update(path.rpartition(".")[2] for path in paths)
+            if len(found) <= PATTERNS:
+                found.update(map(pattern_of, paths))
     if len(found) > PATTERNS:
-        into = {artifact.target(partition) for partition in partitions}
-        roots = into if len(into) <= PATTERNS else {_VARYING.sub("*", root) for root in into}
-        endings = {path.rpartition(".")[2] for path in found}
-        found = {f"{root}/*.{ending}" for root in roots for ending in endings}
+        roots = {pattern_of(artifact.target(partition)) for partition in partitions}
+        found = {f"{root}/*.{ending}" if root else f"*.{ending}" for root in roots for ending in endings}
     return sorted(pattern for pattern in found if not _covered(pattern, found))
+
+
+def pattern_of(path: str) -> str:
+    """A glob that matches a path and those that differ from it in numbers and UUIDs only."""
+    return _VARYING.sub("*", _SPECIAL.sub(r"[\1]", path))
 
 
 def _covered(pattern: str, others: set[str]) -> bool:
@@ -109,7 +116,8 @@ def _paths(store: Store, artifact: Artifact, partition: str | None) -> Iterator[
         store.files.open(names.manifest(artifact.key, partition)) as file,
         pq.ParquetFile(file) as manifest,
     ):
-        for batch in manifest.iter_batches(batch_size=8192, row_groups=[0], columns=["path"]):
+        groups = list(range(min(1, manifest.num_row_groups)))
+        for batch in manifest.iter_batches(batch_size=8192, row_groups=groups, columns=["path"]):
             yield [path for path in batch.column(0).to_pylist() if not path.startswith(f"{names.HOME}/")]
 
 

@@ -128,14 +128,16 @@ class Catalogue:
         Datasets of a family (`maskterial/<D>`) are apart: the raw files of one say nothing about another's.
         """
         found: list[tuple[Any, list[str]]] = []
+        place: dict[str, int] = {}
         for key in keys:
             mark = (self.partitions_def(key), key.rsplit("/", 1)[0])
-            for other, members in found:
-                if other == mark:
-                    members.append(key)
-                    break
-            else:
-                found.append((mark, [key]))
+            # Not before what it is made from, as a card would be in one group with a download.
+            earliest = max((place[up] for up in self.artifacts[key].inputs.values() if up in place), default=0)
+            alike = (n for n, (other, _) in enumerate(found) if n >= earliest and other == mark)
+            place[key] = next(alike, len(found))
+            if place[key] == len(found):
+                found.append((mark, []))
+            found[place[key]][1].append(key)
         return [(mark[0], members) for mark, members in found]
 
     def keys_of(self, definition: dg.PartitionsDefinition | None) -> list[str | None]:

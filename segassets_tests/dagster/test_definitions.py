@@ -54,3 +54,25 @@ def test_a_single_run_over_many_partitions_is_for_leaves_only():
 def test_no_asset_has_an_option_that_is_a_place_in_the_store(name):
     options = {option.name for option in registry()[name].options}
     assert not options & {"root", "store", "home", "raw", "folder", "target", "into", "path"}
+
+
+EXTERNAL = sorted(one.to_user_string() for one in GRAPH.get_all_asset_keys() if not GRAPH.get(one).is_materializable)
+
+
+@pytest.mark.parametrize("name", EXTERNAL)
+def test_a_source_says_its_licence_link_and_citation(name):
+    said = GRAPH.get(key(name)).metadata
+    for about in ("licence", "link", "citation"):
+        text = getattr(said.get(about), "value", said.get(about))
+        assert text and "not stated" not in text, f"{name} lacks {about}"
+    assert isinstance(said["link"], dg.UrlMetadataValue)
+    assert GRAPH.get(key(name)).description
+
+
+def test_every_dataset_has_a_card_of_all_that_is_made_of_it():
+    by_dataset: dict[str, set[str]] = {}
+    for name in registry():
+        by_dataset.setdefault(name.rpartition("/")[0], set()).add(name)
+    for dataset, names in by_dataset.items():
+        listed = {one.to_user_string() for one in GRAPH.get(key(f"{dataset}/card")).parent_keys}
+        assert listed == names - {f"{dataset}/card", f"{dataset}/download"}
