@@ -33,7 +33,6 @@ def joining(context: dg.AssetExecutionContext) -> Callable[[], object] | None:
             own.create(context)
         if not own.ready:
             own.wait(context)
-        if not own.connected:
-            own.connect(context)
+        own.connect(context)
 
     return join

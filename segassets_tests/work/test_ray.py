@@ -21,6 +21,17 @@ from segassets_tests.work.ray_nodes import Nodes
 from segassets_tests.work.toys import Toys
 
 IMAGES = 70
+#: A cluster as a resource of dagster-ray. LocalRay joins the one that RAY_ADDRESS names; KubeRayCluster would start one.
+RESOURCE = """
+import dagster as dg
+from dagster_ray import LocalRay
+
+
+@dg.definitions
+def defs():
+    quiet = {"configure_logging": False, "log_to_driver": False}
+    return dg.Definitions(resources={"cluster": LocalRay(ray_init_options=quiet)})
+"""
 STAGES = ".segassets/stages"
 
 needs_ray = pytest.mark.skipif(
@@ -175,7 +186,7 @@ def test_nodes_that_do_not_fit_are_refused_by_name(toys, driver, tmp_path):
 
 @needs_ray
 def test_a_killed_run_resumes_and_comes_to_the_same(nodes, tmp_path):
-    """Real runs: one is killed at work, the next one loses a node, and the tree is that of local processes."""
+    """Real runs: one is killed at work, the next one, through dagster-ray, loses a node; the tree is the local one's."""
     nodes.add()
     write_raw(tmp_path / "raw", IMAGES)
     local = Platform(str(tmp_path / "raw"), str(tmp_path / "local"), tmp_path / "home1", workers=2)
@@ -187,6 +198,9 @@ def test_a_killed_run_resumes_and_comes_to_the_same(nodes, tmp_path):
     process.kill()
     process.communicate()
     until(lambda: not at_work(), 15)
+    (tmp_path / "defs").mkdir()
+    (tmp_path / "defs/cluster.py").write_text(RESOURCE)
+    cluster.extra = {**extra, "SEGASSETS_DEFS": str(tmp_path / "defs")}
     process = cluster.start("materialize", "sa1b/masks")
     until(lambda: process.poll() is not None or at_work())
     nodes.kill()
