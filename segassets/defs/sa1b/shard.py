@@ -20,7 +20,7 @@ raw = dg.AssetSpec(
     description="The tars of SA-1B as Meta publishes them, and what lies beside them: captions, evaluation data.",
     metadata={
         "licence": "SA-1B Dataset Research License: research use, no redistribution",
-        "download": dg.MetadataValue.url("https://ai.meta.com/datasets/segment-anything-downloads/"),
+        "link": dg.MetadataValue.url("https://ai.meta.com/datasets/segment-anything-downloads/"),
         "citation": "Kirillov et al., Segment Anything, ICCV 2023, arXiv:2304.02643",
     },
 )
