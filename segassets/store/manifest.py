@@ -15,7 +15,10 @@ SCHEMA = pa.schema(
         ("path", pa.string()),  # below the store's root
         ("bytes", pa.int64()),
         ("digest", pa.binary()),
-        ("digest_kind", pa.string()),  # "sha256", or "etag" where a server-side copy was never read
+        (
+            "digest_kind",
+            pa.string(),
+        ),  # "sha256"; "etag" where a server-side copy was never read; "crc32" (hex) of a merged file
         ("content", pa.binary()),  # sha256 of what the file decodes to
         ("item", pa.string()),
         ("source", pa.string()),
