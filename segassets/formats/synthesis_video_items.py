@@ -10,6 +10,7 @@ from typing import Any
 from PIL import Image
 
 from segassets.findings import info
+from segassets.formats.memory import keep_freed_memory
 from segassets.formats.png import gray_png
 from segassets.formats.synthesis import NotMade, on_frame
 from segassets.formats.synthesis_items import jpeg, png
@@ -72,6 +73,7 @@ def synthetic_video(
 
     `clips`: (name, colours, alphas or None), in the order of the draw; `backgrounds`: name → frames.
     """
+    keep_freed_memory()
     names = [name for name, _, _ in clips]
     background = ""
     try:

@@ -58,7 +58,7 @@ def _show(view, **_):
     reads="sources/image/*",
     raw="sources/image",
     rows=IMAGE_ROWS,
-    code_version="1",
+    code_version="2",
     show=_show,
 )
 def synthetic_images(
