@@ -16,11 +16,16 @@ def keep_freed_memory() -> None:
 
     A sixth of the processor time of synthesis (measured). Only where the C library is GNU's; elsewhere nothing happens.
     """
+    set_thresholds(_KEPT, _KEPT)
+
+
+def set_thresholds(trim: int, mmap: int) -> None:
+    """Bytes of free memory that are kept, and of the largest piece that is taken from it."""
     if sys.platform != "linux":
         return
     try:
         adjust = ctypes.CDLL(None).mallopt
     except (OSError, AttributeError):
         return
-    adjust(_TRIM_THRESHOLD, _KEPT)
-    adjust(_MMAP_THRESHOLD, _KEPT)
+    adjust(_TRIM_THRESHOLD, trim)
+    adjust(_MMAP_THRESHOLD, mmap)

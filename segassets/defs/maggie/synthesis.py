@@ -120,7 +120,7 @@ def _alpha_path(path, image_root):
     reads="sources/video/*",
     raw="sources/video",
     rows=VIDEO_ROWS,
-    code_version="1",
+    code_version="2",
     show=_show,
 )
 def synthetic_videos(raw, partition, *, lossless: bool = False):
