@@ -18,7 +18,8 @@ SCHEMA = pa.schema(
         ("path", pa.string()),  # below the store's root
         ("bytes", pa.int64()),
         ("digest", pa.binary()),
-        ("digest_kind", _SHARED),  # "sha256", or "etag" where a server-side copy was never read
+        # "sha256"; "etag" where a server-side copy was never read; "crc32" (hex) of a file merged by the kernel
+        ("digest_kind", _SHARED),
         ("content", pa.binary()),  # sha256 of what the file decodes to
         ("item", _SHARED),
         ("source", _SHARED),

@@ -63,7 +63,7 @@ def _show(view, **_):
     reads="sources/image/*",
     raw="sources/image",
     rows=IMAGE_ROWS,
-    code_version="1",
+    code_version="2",
     show=_show,
 )
 def synthetic_images(
@@ -125,7 +125,7 @@ def _alpha_path(path, image_root):
     reads="sources/video/*",
     raw="sources/video",
     rows=VIDEO_ROWS,
-    code_version="1",
+    code_version="2",
     show=_show,
 )
 def synthetic_videos(raw, partition, *, lossless: bool = False):
