@@ -90,6 +90,8 @@ def _probe(ray: Any, expected: node.Expected) -> None:
     for about in _nodes(ray):
         here = NodeAffinitySchedulingStrategy(about["NodeID"], soft=False)
         asked[remote.options(num_cpus=0, max_retries=0, scheduling_strategy=here).remote(expected)] = about
+    if not asked:
+        return  # an autoscaler may bring nodes up; each process of theirs looks for itself
     try:
         ray.wait(list(asked), num_returns=len(asked), timeout=PROBE_SECONDS)
         problems = list(_answers(ray, asked))
