@@ -65,6 +65,11 @@ class Settings(BaseSettings):
             )
         return self
 
+    @field_validator("ray_address")
+    @classmethod
+    def _some_cluster(cls, address: str) -> str:
+        return address.strip() or "auto"
+
     @field_validator("defs", "dagster_home")
     @classmethod
     def _absolute_path(cls, path: Path | None) -> Path | None:

@@ -16,7 +16,7 @@ from segassets.store import manifest, names
 from segassets.store.manifest import Footer
 from segassets.store.store import Store
 
-LISTED = 100  # raw files that are named one by one
+LISTED = 100  # raw files and steps that are named one by one
 DEPTH = 16
 
 
@@ -52,7 +52,7 @@ def _published(catalogue: Catalogue, store: Store, path: str, damaged: list[str]
 
 
 def _may_hold(catalogue: Catalogue, asset: str, partition: str | None, path: str) -> bool:
-    if path.startswith(f"{names.HOME}/"):
+    if path.startswith(f"{names.HOME}/rows/"):
         return path.startswith(f"{names.HOME}/rows/{asset}/")
     if asset not in catalogue.artifacts:
         return True  # of a dataset whose declaration is not here
@@ -94,7 +94,7 @@ def _about(catalogue: Catalogue, store: Store, footer: Footer, row: dict) -> dic
                 "made at": step.created,
                 "run": step.run_id,
             }
-            for step in lineage.steps[1:]
+            for step in lineage.steps[1 : LISTED + 1]
         ],
     }
 
