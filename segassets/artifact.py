@@ -68,6 +68,7 @@ def artifact(
     inputs: Mapping[str, str] | None = None,
     whole_inputs: Sequence[str] | Mapping[str, Callable[[str], Sequence[str]]] = (),
     backfill: dg.BackfillPolicy | None = None,
+    without_raw: str | None = None,
 ) -> Callable[[Callable], dg.AssetsDefinition]:
     """Make an asset of a function that returns a plan.
 
@@ -81,6 +82,7 @@ def artifact(
     `inputs`: keys of upstream assets that are not called like a parameter in the same dataset.
     `whole_inputs`: parameters that take an asset with other partitions: all of them, by key; or, given as a mapping, those
     that a function of the own key names.
+    `without_raw`: the option that, when it is true, makes raw files unnecessary.
     `backfill`: one run a partition unless said otherwise; a single run only for assets that nothing is made from.
     """
     prefix = key.rsplit("/", 1)[0]
@@ -109,6 +111,7 @@ def artifact(
             show=show,
             dimensions=_dimensions(partitions),
             whole_inputs=whole_inputs if isinstance(whole_inputs, Mapping) else dict.fromkeys(whole_inputs),
+            without_raw=without_raw,
         )
         _registry[key] = declared
         _definitions[key] = _asset(declared, partitions, inspect.getdoc(function) or "", backfill)

@@ -56,7 +56,7 @@ def materialize(catalogue: Catalogue, request: Request, dry_run: bool = False) -
     options = _options(catalogue, keys, request.options)
     named = _named(catalogue, keys, request.partitions)
     for definition, members in catalogue.groups(keys):
-        wanted, skipped = _partitions(catalogue, definition, members, named)
+        wanted, skipped = _partitions(catalogue, definition, members, named, options)
         yield from skipped
         forced = set(chosen) if request.force else set()
         for step in _steps(catalogue, members, wanted):
@@ -110,6 +110,7 @@ def _partitions(
     definition: dg.PartitionsDefinition | None,
     members: list[str],
     named: Mapping[str, Sequence[dg.PartitionsDefinition]],
+    options: Mapping[str, Mapping[str, Any]],
 ) -> tuple[list[str | None], list[Event]]:
     """The partitions to make, and those skipped with the reason."""
     if named:
@@ -123,7 +124,7 @@ def _partitions(
         return [], [Event("skipped", key, None, told) for key in members]
     wanted, skipped = [], []
     for partition in catalogue.keys_of(definition):
-        reason = catalogue.missing_raw(members[0], partition)
+        reason = catalogue.missing_raw(members[0], partition, options)
         if reason is None:
             wanted.append(partition)
         else:

@@ -9,6 +9,7 @@ from typing import Literal
 import dagster as dg
 
 from segassets.artifact import artifact
+from segassets.components import maskterial_generate as rendered
 from segassets.components import maskterial_release as release
 from segassets.components import maskterial_show as show
 from segassets.components import maskterial_sources as sources
@@ -30,7 +31,8 @@ Rasterizer = Literal["auto", "labelme", "coco"]
 
 def split_assets(top: str, declared) -> list[dg.AssetsDefinition]:
     """Annotations, images, semantic masks and sets of a dataset below `top`."""
-    return [make(top, declared) for make in (annotations_asset, images_asset, semantic_masks_asset, meta_data_asset)]
+    first = synthetic_annotations_asset if declared.can_generate else annotations_asset
+    return [make(top, declared) for make in (first, images_asset, semantic_masks_asset, meta_data_asset)]
 
 
 def listing(raw, declared, split: str, rasterizer: str = "auto") -> tuple[sources.Listing, list]:
@@ -55,7 +57,7 @@ def annotations_asset(top: str, declared) -> dg.AssetsDefinition:
         into=f"{top}/{declared.dataset}/RLE_annotations",
         reads=declared.reads,
         rows=maskterial.ROWS,
-        code_version="1",
+        code_version=declared.version("1"),
         check=partial(show.check_annotations, declared),
         show=partial(show.annotations, declared),
     )
@@ -66,15 +68,57 @@ def annotations_asset(top: str, declared) -> dg.AssetsDefinition:
         `with_class` those of `_300` as one class. Every image of the split is in every file. Outlines are drawn as
         labelme does (labelme) or as pycocotools does (Label Studio) unless `rasterizer` says otherwise.
         """
-        listed, findings = listing(raw, declared, partition, rasterizer)
-        findings += listed.findings + counted(declared, partition, len(listed.items), strict_counts)
-        leaking = leaks(raw, declared, listed, partition)
-        lost = {finding.image for finding in leaking if finding.severity == "error"}
-        kept = [item for item in listed.items if item["image"].rpartition(".")[0] not in lost]
-        folds = listed.folds or annotation_folds(raw, declared, partition, listed.agnostic)
-        return each(Items(kept, "image"), listed.work, findings=findings + leaking, folds=folds, **listed.constants)
+        return annotated(raw, declared, partition, rasterizer, strict_counts)
 
     return annotations
+
+
+def synthetic_annotations_asset(top: str, declared) -> dg.AssetsDefinition:
+    """As `annotations_asset`, or generated when that is asked for."""
+
+    @artifact(
+        f"{top}/{declared.dataset}/annotations",
+        SPLITS,
+        into=f"{top}/{declared.dataset}/RLE_annotations",
+        reads=declared.reads,
+        rows=maskterial.ROWS,
+        code_version=declared.version("1"),
+        check=partial(show.check_annotations, declared),
+        show=partial(show.annotations, declared),
+        without_raw="generate",
+    )
+    def annotations(
+        raw,
+        partition,
+        *,
+        generate: bool = declared.source == sources.GENERATED,
+        count: int = 0,
+        rasterizer: Rasterizer = declared.rasterizer,
+        strict_counts: bool = False,
+    ):
+        """Annotation files of a released synthetic set; with `generate`, of a set that is rendered here instead.
+
+        Generated flakes are terraced crystals on oxidised silicon, coloured by the optics of thin films; `count`
+        images of them, as many as the published set has unless it is said. The files are those of a real dataset, and
+        the two that end in `_max_10`, which upstream's pretraining reads. Every image hangs on the seed, the split and
+        its number alone.
+        """
+        if generate:
+            return rendered.annotations(declared, partition, count)
+        return annotated(raw, declared, partition, rasterizer, strict_counts)
+
+    return annotations
+
+
+def annotated(raw, declared, split: str, rasterizer: str, strict_counts: bool):
+    """The plan of a split's annotations from what lies in the raw folder."""
+    listed, findings = listing(raw, declared, split, rasterizer)
+    findings += listed.findings + counted(declared, split, len(listed.items), strict_counts)
+    leaking = leaks(raw, declared, listed, split)
+    lost = {finding.image for finding in leaking if finding.severity == "error"}
+    kept = [item for item in listed.items if item["image"].rpartition(".")[0] not in lost]
+    folds = listed.folds or annotation_folds(raw, declared, split, listed.agnostic)
+    return each(Items(kept, "image"), listed.work, findings=findings + leaking, folds=folds, **listed.constants)
 
 
 def _paths(listed: sources.Listing) -> dict[str, str]:
@@ -131,13 +175,15 @@ def images_asset(top: str, declared) -> dg.AssetsDefinition:
         SPLITS,
         into=f"{top}/{declared.dataset}/{{partition}}_images",
         reads=declared.reads,
-        code_version="1",
+        code_version=declared.version("1"),
         show=show.images,
     )
     def images(annotations, raw, partition):
         """The photographs, byte for byte, under their UUIDs; those that the annotation files list and no other."""
-        found = release.find(raw, declared)
         rows = show.first_rows(annotations)
+        if rendered.is_generated(annotations):
+            return rendered.photographs(declared, rows)
+        found = release.find(raw, declared)
         return each(Items([_image_item(raw, found, row) for row in rows], "image"), maskterial_items.image_item)
 
     return images
@@ -162,7 +208,7 @@ def semantic_masks_asset(top: str, declared) -> dg.AssetsDefinition:
         SPLITS,
         into=f"{top}/{declared.dataset}/{{partition}}_semantic_masks",
         reads=declared.reads,
-        code_version="1",
+        code_version=declared.version("1"),
         show=show.semantic_masks,
     )
     def semantic_masks(annotations, raw, partition):
@@ -171,7 +217,7 @@ def semantic_masks_asset(top: str, declared) -> dg.AssetsDefinition:
         Painted from the full file: instances of more than 200 pixels, in ascending order of their ids, later ones over
         earlier ones. Released masks are published as they are when they equal that painting.
         """
-        found = release.find(raw, declared)
+        found = None if rendered.is_generated(annotations) else release.find(raw, declared)
         if show.is_agnostic(annotations, partition):
             return files(findings=[info("no_classes", "instances without classes: there is nothing to paint")])
         if found is not None and sources.kind_of(raw, declared.dataset, declared.source, found) == "released":
@@ -188,17 +234,18 @@ def meta_data_asset(top: str, declared) -> dg.AssetsDefinition:
         SPLITS,
         into=f"{top}/{declared.dataset}/meta_data",
         reads=declared.reads,
-        code_version="1",
+        code_version=declared.version("1"),
     )
     def meta_data(annotations, raw, partition):
         """Which exfoliation run each image was taken in: set name → ["<uuid>.png", ...]."""
-        found = release.find(raw, declared)
+        generated = rendered.is_generated(annotations)
+        found = None if generated else release.find(raw, declared)
         if found is not None and sources.kind_of(raw, declared.dataset, declared.source, found) == "released":
             return release.meta_data(found, partition, annotations)
         name = f"{partition}_set_name_to_uuid.json"
         return files(
             {name: maskterial.set_file(annotations.records(["image", "set"]))},
-            findings=shared_sets(raw, declared, partition),
+            findings=[] if generated else shared_sets(raw, declared, partition),
         )
 
     return meta_data
@@ -228,7 +275,7 @@ def few_shot_asset(top: str, declared) -> dg.AssetsDefinition:
         into=f"{top}/{dataset}/RLE_annotations/{{shot}}_shot/run_{{run}}",
         reads=declared.reads,
         rows=few.SPLIT_ROWS,
-        code_version="2",
+        code_version=declared.version("2"),
         inputs={"annotations": f"{top}/{dataset}/annotations"},
         whole_inputs=["annotations"],
         backfill=dg.BackfillPolicy.single_run(),

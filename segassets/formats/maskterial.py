@@ -82,10 +82,16 @@ def agnostic_names(split: str, thresholds: Sequence[int] = FILE_THRESHOLDS) -> d
 
 
 def annotation_pieces(
-    records: Iterable[Mapping], categories: Sequence[Mapping], agnostic: bool, least: int, info: Mapping | None = None
+    records: Iterable[Mapping],
+    categories: Sequence[Mapping],
+    agnostic: bool,
+    least: int,
+    info: Mapping | None = None,
+    highest: int | None = None,
 ) -> Iterator[bytes]:
-    """An annotation file of the rows, streamed: `categories`, then `annotations` of at least `least` pixels, then
-    `images`, all of them. Ids are those of the rows, or 1, 2, ... over all instances, in this file or not.
+    """An annotation file of the rows, streamed: `categories`, then `annotations` of at least `least` pixels (and of a
+    category of at most `highest`), then `images`, all of them. Ids are those of the rows, or 1, 2, ... over all
+    instances, in this file or not.
 
     Compact JSON, a record a line. Memory: the images' records.
     """
@@ -100,7 +106,7 @@ def annotation_pieces(
         if row["category_id"] is None:
             continue
         number += 1
-        if row["area"] >= least:
+        if row["area"] >= least and (highest is None or row["category_id"] <= highest):
             yield f"{comma}\n{_dump(annotation_record(row, number, len(images), agnostic))}".encode()
             comma = ","
     yield ("],\n" + '"images": [\n' + ",\n".join(images) + "]}\n").encode()
