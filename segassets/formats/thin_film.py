@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache, lru_cache
 from importlib import resources
+from itertools import pairwise
 
 import numpy as np
 
@@ -95,7 +96,7 @@ def reflectance(
         [index * cosine for index, cosine in zip(media, cosines, strict=True)],  # s
         [cosine / index for index, cosine in zip(media, cosines, strict=True)],  # p
     ):
-        steps = [(upper - lower) / (upper + lower) for upper, lower in zip(slopes, slopes[1:], strict=False)]
+        steps = [(upper - lower) / (upper + lower) for upper, lower in pairwise(slopes)]
         found = steps[-1]
         for k in range(len(heights) - 1, -1, -1):
             beta = 2 * math.pi * media[k + 1] * cosines[k + 1] * heights[k] / wavelengths
