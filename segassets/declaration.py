@@ -105,6 +105,7 @@ class Artifact:
     dimensions: tuple[str, ...] = ()
     whole_inputs: Mapping[str, Callable[[str], Sequence[str]] | None] = field(default_factory=dict)
     without_raw: str | None = None
+    where_published: Mapping[str, Callable] = field(default_factory=dict)
 
     @property
     def dataset(self) -> str:

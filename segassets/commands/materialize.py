@@ -180,10 +180,11 @@ def _stale(
     """The assets and partitions of a step that have to be made: those that are not current, and what follows them."""
     assets: list[str] = []
     partitions: list[str | None] = []
+    listings: dict = {}
     for partition in step.partitions:
         due: set[str] = set()
         for key in step.assets:
-            job = _job(catalogue, request, key, partition, options, key in forced)
+            job = _job(catalogue, request, key, partition, options, key in forced).share_listing(listings)
             follows = bool(due.intersection(job.artifact.inputs.values()))
             if follows or not is_current(job) or not _recorded(catalogue, job):
                 due.add(key)

@@ -18,6 +18,7 @@ from segassets.formats.flake_items import MAX_LAYERS
 from segassets.formats.flake_scenes import Recipe
 from segassets.formats.maskterial import FILE_THRESHOLDS, MASK_THRESHOLD
 from segassets.formats.maskterial_classes import AGNOSTIC_NAME, IGNORED, Classes, from_document
+from segassets.formats.split_zip import safe_name
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
 #: What changes nothing that is made: where downloads come from, and what only warnings speak of.
@@ -95,6 +96,29 @@ class _Flakes(dg.Model):
     def _splits(cls, value: dict[str, int]) -> dict[str, int]:
         if unknown := sorted(set(value) - {"train", "test"}):
             raise ValueError(f"{unknown[0]!r} is no split: expected train, test")
+        if less := [name for name, count in value.items() if count < 0]:
+            raise ValueError(f"{less[0]}: {value[less[0]]} images")
+        return value
+
+    @field_validator("mask_threshold")
+    @classmethod
+    def _pixels(cls, value: int) -> int:
+        if value < 0:
+            raise ValueError(f"{value} is no area in pixels")
+        return value
+
+    @field_validator("class_agnostic_name")
+    @classmethod
+    def _some_name(cls, value: str) -> str:
+        if not value.strip():
+            raise ValueError(f"{value!r} is no name of a category")
+        return value
+
+    @field_validator("archive")
+    @classmethod
+    def _file_name(cls, value: str | None) -> str | None:
+        if value is not None and (not value.endswith(".zip") or safe_name(value) != value or "/" in value):
+            raise ValueError(f"{value!r} is no name of a zip in the raw folder")
         return value
 
     @field_validator("layers")
@@ -121,6 +145,8 @@ class _Flakes(dg.Model):
             self.known_classes  # noqa: B018 - raises for classes that contradict each other
         except ValueError as problem:
             raise At(("classes",), str(problem)) from None
+        if self.classes and self.layers not in (None, len(self.classes)):
+            raise At(("layers",), f"{self.layers} layers and {len(self.classes)} classes: say one of them")
         return self
 
     @classmethod

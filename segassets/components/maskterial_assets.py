@@ -13,7 +13,7 @@ from segassets.components import maskterial_generate as rendered
 from segassets.components import maskterial_release as release
 from segassets.components import maskterial_show as show
 from segassets.components import maskterial_sources as sources
-from segassets.errors import NotPublished, Skip
+from segassets.errors import Skip
 from segassets.findings import BadItem, error, info, warning
 from segassets.formats import few_shot as few
 from segassets.formats import maskterial, maskterial_items
@@ -35,12 +35,15 @@ def split_assets(top: str, declared) -> list[dg.AssetsDefinition]:
     return [make(top, declared) for make in (first, images_asset, semantic_masks_asset, meta_data_asset)]
 
 
-def listing(raw, declared, split: str, rasterizer: str = "auto") -> tuple[sources.Listing, list]:
-    """The images of a split from whichever source there is, and findings about the classes."""
+def listing(
+    raw, declared, split: str, rasterizer: str = "auto", asset: str | None = None
+) -> tuple[sources.Listing, list]:
+    """The images of a split from whichever source there is, and findings about the classes. `asset`: whose stage takes
+    what has to be inflated; without, images are only listed."""
     found = release.find(raw, declared)
     kind = sources.kind_of(raw, declared.dataset, declared.source, found)
     if kind == "released":
-        return release.list_released(found, split, declared), []
+        return release.list_released(found, split, declared, asset), []
     classes, findings = sources.classes_of(raw, declared.dataset, declared.known_classes, declared.layers)
     if kind == "labelme":
         return sources.list_labelme(raw, declared.dataset, split, classes, rasterizer), findings
@@ -112,7 +115,7 @@ def synthetic_annotations_asset(top: str, declared) -> dg.AssetsDefinition:
 
 def annotated(raw, declared, split: str, rasterizer: str, strict_counts: bool):
     """The plan of a split's annotations from what lies in the raw folder."""
-    listed, findings = listing(raw, declared, split, rasterizer)
+    listed, findings = listing(raw, declared, split, rasterizer, f"{raw.dataset}/{declared.dataset}/annotations")
     findings += listed.findings + counted(declared, split, len(listed.items), strict_counts)
     leaking = leaks(raw, declared, listed, split)
     lost = {finding.image for finding in leaking if finding.severity == "error"}
@@ -277,7 +280,8 @@ def few_shot_asset(top: str, declared) -> dg.AssetsDefinition:
         rows=few.SPLIT_ROWS,
         code_version=declared.version("2"),
         inputs={"annotations": f"{top}/{dataset}/annotations"},
-        whole_inputs=["annotations"],
+        whole_inputs={"annotations": lambda partition: ()},  # of those only the training split, below
+        where_published={"trained": partial(looked_at, top, declared)},
         backfill=dg.BackfillPolicy.single_run(),
         show=show.few_shot,
     )
@@ -285,6 +289,7 @@ def few_shot_asset(top: str, declared) -> dg.AssetsDefinition:
         annotations,
         raw,
         partition,
+        trained,
         *,
         sampler: Literal["hashrank", "upstream"] = "hashrank",
         semantics: Literal["images", "exact"] = "images",
@@ -296,29 +301,45 @@ def few_shot_asset(top: str, declared) -> dg.AssetsDefinition:
         published datasets: those before this one have to be there. With `images` all annotations of the chosen images
         are kept, so that no image is half annotated; with `exact` K a class, and some images are.
         """
-        train = trained_on(annotations, declared)
+        train = trained_on(trained, f"{top}/{dataset}/annotations")
         with_class, agnostic = documents(train.root, train.asset, train.data_version)
         run, shot = (int(part) for part in partition.split("|"))  # Dagster orders dimensions by name
         if sampler == "upstream":
-            lengths = tuple(few.preceding_lengths(dataset, _lengths(annotations.store, top, dataset)))
+            lengths = tuple(few.preceding_lengths(dataset, _lengths(trained)))
             selected = replay(train.root, train.asset, train.data_version, lengths, semantics)[shot, run].annotations
         else:
             selected = few.hashrank(with_class, shot, run, dataset, semantics, declared.seed).annotations
         findings = few.few_shot_findings(with_class, selected, shot)
-        findings += agreement(raw, declared, train, top, annotations.store, shot, run)
+        findings += agreement(raw, declared, train, trained, shot, run)
         made = few.few_shot_files(with_class, agnostic, selected, order="file" if sampler == "upstream" else "id")
         return files(made, rows=few.split_rows(with_class, selected, shot, run), findings=findings)
 
     return few_shot
 
 
-def trained_on(annotations, declared):
+def looked_at(top: str, declared, options, raw) -> list[tuple[str, str]]:
+    """The training annotations that few-shot splits hang on: the dataset's own, and for a replay of upstream's stream
+    (asked for, or to compare a release with) those of all published datasets before it."""
+    names = [declared.dataset]
+    if declared.dataset in few.UPSTREAM_ORDER and (options.get("sampler") == "upstream" or _released(raw, declared)):
+        names += few.UPSTREAM_ORDER[: few.UPSTREAM_ORDER.index(declared.dataset)]
+    return [(f"{top}/{name}/annotations", "train") for name in names]
+
+
+def _released(raw, declared) -> bool:
+    try:
+        return release.find(raw, declared) is not None
+    except BadItem:
+        return False  # told where it is read
+
+
+def trained_on(trained, asset: str):
     """The handle of the training annotations. Skip when they are not made, or have no classes."""
-    if "train" not in annotations.partitions:
-        raise Skip(f"{annotations.asset} train has not been made")
-    train = annotations["train"]
+    train = trained.get((asset, "train"))
+    if train is None:
+        raise Skip(f"{asset} train has not been made")
     if not any(path.endswith(f"/{few.WITH_CLASS_FILE}") for path in train.files["path"].to_pylist()):
-        raise Skip(f"{train.label} has no {few.WITH_CLASS_FILE}: its instances have no classes")
+        raise Skip(f"{train.label} has no {few.WITH_CLASS_FILE}: splits need classes, and 300 among the thresholds")
     return train
 
 
@@ -337,21 +358,19 @@ def replay(root: str, asset: str, version: str, lengths: tuple[int, ...], semant
     return few.upstream(with_class, lengths, semantics)
 
 
-def _lengths(store, top: str, dataset: str) -> dict[str, int]:
-    """Numbers of _300 training annotations of the datasets before this one in upstream's order, where published."""
-    before = few.UPSTREAM_ORDER[: few.UPSTREAM_ORDER.index(dataset)] if dataset in few.UPSTREAM_ORDER else ()
+def _lengths(trained) -> dict[str, int]:
+    """Numbers of _300 training annotations by dataset, of those that are published and have classes."""
     found = {}
-    for name in before:
+    for (asset, _), handle in trained.items():
         try:
-            handle = store.handle(f"{top}/{name}/annotations", "train")
             with_class, _ = documents(handle.root, handle.asset, handle.data_version)
-        except (NotPublished, KeyError):
+        except KeyError:
             continue
-        found[name] = len(with_class["annotations"])
+        found[asset.split("/")[-2]] = len(with_class["annotations"])
     return found
 
 
-def agreement(raw, declared, train, top: str, store, shot: int, run: int) -> list:
+def agreement(raw, declared, train, trained, shot: int, run: int) -> list:
     """Whether the released file of a split holds what a replay of upstream's sampler draws; nothing without a release.
 
     Nobody knows whether the release was made by the published script: this says so.
@@ -363,7 +382,7 @@ def agreement(raw, declared, train, top: str, store, shot: int, run: int) -> lis
     if released is None:
         return [warning("few_shot_missing", f"the release has no {shot}_shot/run_{run}")]
     try:
-        lengths = tuple(few.preceding_lengths(declared.dataset, _lengths(store, top, declared.dataset)))
+        lengths = tuple(few.preceding_lengths(declared.dataset, _lengths(trained)))
     except BadItem as bad:
         return [info("few_shot_not_compared", f"the released split is not compared: {bad.findings[0].message}")]
     drawn = replay(train.root, train.asset, train.data_version, lengths, "images")[shot, run].annotations
