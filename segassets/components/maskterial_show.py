@@ -17,7 +17,8 @@ from segassets.findings import error, warning
 from segassets.formats import few_shot as few
 from segassets.formats import flake_items, maskterial, rle
 
-FLAKES = 6  # tiles a class
+FLAKES = 6  # tiles a line
+CLASSES_A_COLUMN = 5
 TILE = 132
 MARGIN = 0.35
 SHOWN = 8
@@ -104,18 +105,23 @@ def class_table(table: np.ndarray):
 
 
 def flake_sheet(by_class: dict[int, list[dict]], photograph) -> Image.Image:
-    """One line a class: flakes cut from their photographs, outlines in the colour of the class."""
+    """One line a class, many classes side by side: flakes cut from their photographs, outlines in the colour of the class."""
     palette = previews.colours(max(by_class) + 1)
     numbers = sorted(by_class)
-    columns = max(len(by_class[number]) for number in numbers)
-    sheet = Image.new("RGB", (30 + columns * (TILE + 4), 4 + len(numbers) * (TILE + 4)), (24, 24, 28))
+    blocks = 1 if len(numbers) <= CLASSES_A_COLUMN else 2
+    shown = max(2, FLAKES // blocks - (blocks > 1 and len(numbers) > 2 * CLASSES_A_COLUMN))
+    columns = min(shown, max(len(by_class[number]) for number in numbers))
+    lines = -(-len(numbers) // blocks)
+    width = 30 + columns * (TILE + 4)
+    sheet = Image.new("RGB", (blocks * width, 4 + lines * (TILE + 4)), (24, 24, 28))
     draw = ImageDraw.Draw(sheet)
     wanted: dict[str, list[tuple[dict, tuple[int, int]]]] = {}
-    for line, number in enumerate(numbers):
-        top = 4 + line * (TILE + 4)
-        draw.text((8, top + TILE // 2 - 6), str(number), fill=tuple(palette[number].tolist()))
-        for place, row in enumerate(by_class[number]):
-            wanted.setdefault(row["source"], []).append((row, (30 + place * (TILE + 4), top)))
+    for position, number in enumerate(numbers):
+        block, line = divmod(position, lines)
+        left, top = block * width, 4 + line * (TILE + 4)
+        draw.text((left + 8, top + TILE // 2 - 6), str(number), fill=tuple(palette[number].tolist()))
+        for place, row in enumerate(by_class[number][:columns]):
+            wanted.setdefault(row["source"], []).append((row, (left + 30 + place * (TILE + 4), top)))
     for tiles in wanted.values():  # each photograph once
         picture = photograph(tiles[0][0])
         if picture is not None:

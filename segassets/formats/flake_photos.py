@@ -55,13 +55,13 @@ def render(recipe: Recipe, frame: Frame, seen: Scene) -> np.ndarray:
     # A wafer's oxide is even to a few tenths of a nanometre over a picture; wafers differ by much more.
     oxide = recipe.oxide_nm + recipe.oxide_sd_nm * float(np.clip(random.normal(), -SPREAD + 1, SPREAD - 1))
     tilt = random.normal(0, min(0.4, recipe.oxide_sd_nm / 5), 2)
-    light = _background(recipe, frame, random, oxide, tilt)
-    _flakes(recipe, light, seen, oxide, tilt)
+    light = background(recipe, frame, random, oxide, tilt)
+    paint_flakes(recipe, light, seen, oxide, tilt)
     _dust(light, random)
-    return _recorded(recipe, light, random)
+    return recorded(recipe, light, random)
 
 
-def _background(recipe: Recipe, frame: Frame, random, oxide: float, tilt) -> np.ndarray:
+def background(recipe: Recipe, frame: Frame, random, oxide: float, tilt) -> np.ndarray:
     """The bare wafer, float32 (h, w, 3): exposure and white balance of the session, uneven light, sloping oxide."""
     h, w = recipe.size
     session = frame.random(recipe.seed, "session", of=frame.shard)
@@ -84,7 +84,7 @@ def _background(recipe: Recipe, frame: Frame, random, oxide: float, tilt) -> np.
     return out
 
 
-def _flakes(recipe: Recipe, light: np.ndarray, seen: Scene, oxide: float, tilt) -> None:
+def paint_flakes(recipe: Recipe, light: np.ndarray, seen: Scene, oxide: float, tilt) -> None:
     """Multiply the wafer by 1 + contrast of the layers on the oxide under each crystal, edges as soft as the optics."""
     h, w = recipe.size
     kernel = _bell(recipe.blur)
@@ -183,7 +183,7 @@ def _dust(light: np.ndarray, random) -> None:
         light[window] *= (1 - shade).astype(np.float32)[..., None]
 
 
-def _recorded(recipe: Recipe, light: np.ndarray, random) -> np.ndarray:
+def recorded(recipe: Recipe, light: np.ndarray, random) -> np.ndarray:
     """Shot and read noise, pixels that are dead or stuck, eight bits."""
     noise = random.standard_normal(light.shape, np.float32)
     spread = np.multiply(light, np.float32(recipe.shot_noise))

@@ -220,7 +220,7 @@ def _flake(recipe: Recipe, random: np.random.Generator, centre: tuple[float, flo
     points = outline(random, radius)
     count = int(random.integers(1, 5)) if radius > 8 else 0
     cuts = [(random.uniform(0, math.tau), random.normal(0, 0.35) * radius) for _ in range(count)]
-    steps = random.choice([1, 1, 1, 2, 2, 3, -1], count)
+    steps = random.choice([1, 1, 2, -1, -1, -2], count)
     if thin:
         share = np.exp(-np.arange(recipe.layers) / recipe.decay)
         base = 1 + int(random.choice(recipe.layers, p=share / share.sum()))
