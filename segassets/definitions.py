@@ -6,14 +6,17 @@ import dagster as dg
 
 from segassets import settings
 from segassets.store.io_manager import StoreIOManager
-from segassets.user_defs import load_user_defs
+from segassets.user_defs import load_user_defs, refuse_twice
 
 
 @dg.definitions
 def defs() -> dg.Definitions:
     """All datasets of the package, and those of the folder SEGASSETS_DEFS."""
+    packaged = dg.load_from_defs_folder(path_within_project=Path(__file__).parent)
+    own = load_user_defs(settings.load().defs)
+    refuse_twice(packaged, own)
     return dg.Definitions.merge(
-        dg.load_from_defs_folder(path_within_project=Path(__file__).parent),
-        load_user_defs(settings.load().defs),
+        packaged,
+        own,
         dg.Definitions(resources={"store": StoreIOManager()}, executor=dg.in_process_executor),
     )

@@ -49,6 +49,23 @@ def load_user_defs(folder: Path | None) -> dg.Definitions:
     )
 
 
+def refuse_twice(packaged: dg.Definitions, own: dg.Definitions) -> None:
+    """UsageError for a dataset of the user's that is there already, in the package or in another of the YAMLs."""
+    known = dict.fromkeys(_keys(packaged), "segassets has it already")
+    for key in _keys(own):
+        if key in known:
+            dataset = "/".join(key.path[:-1]) or key.path[0]
+            raise UsageError(f"SEGASSETS_DEFS: {dataset}: {known[key]}; give the dataset another name")
+        known[key] = "two of the YAMLs declare it"
+
+
+def _keys(definitions: dg.Definitions) -> list[dg.AssetKey]:
+    found = []
+    for asset in definitions.assets or []:
+        found += asset.keys if isinstance(asset, dg.AssetsDefinition) else [asset.key]
+    return found
+
+
 def _check_document(path: Path) -> None:
     """What Dagster says without a file or a line, or not at all: no YAML, no type, a type that is none, a key twice."""
     try:

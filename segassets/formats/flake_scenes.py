@@ -45,7 +45,7 @@ class Recipe:
     flakes: float = 9.0
     flake_radius: float = 34.0
     thick: float = 7.0
-    decay: float = 2.5
+    decay: float = 2.0
     blur: float = 0.8
     shot_noise: float = 0.014
     read_noise: float = 0.6

@@ -95,6 +95,14 @@ def test_a_component_that_is_none(tmp_path):
             load_user_defs(tmp_path / "defs")
 
 
+def test_a_name_that_is_taken(tmp_path):
+    place = own(tmp_path)
+    path = tmp_path / "defs/own/defs.yaml"
+    path.write_text(path.read_text().replace("Own", "GrapheneH"))
+    told = place.run("status", status=2)
+    assert told.stderr.count("\n") == 1 and "maskterial/GrapheneH: segassets has it already" in told.stderr
+
+
 def test_a_dataset_of_ones_own(tmp_path):
     """Names from bytes, one shared photograph, one shared run: the leak is left out of the test split."""
     place = own(tmp_path)
