@@ -21,8 +21,8 @@ from segassets.formats.maskterial_classes import AGNOSTIC_NAME, IGNORED, Classes
 from segassets.formats.split_zip import safe_name
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
-#: What changes nothing that is made: where downloads come from, and what only warnings speak of.
-NOT_MADE_OF = {"archive", "record", "api"}
+#: What changes no annotation: where downloads come from, and what only semantic masks or few-shot splits look at.
+NOT_MADE_OF = {"archive", "record", "api", "mask_threshold", "seed"}
 
 
 class FlakeClass(BaseModel, extra="forbid"):
@@ -158,9 +158,10 @@ class _Flakes(dg.Model):
             told = [_located(context, error) for error in problem.errors()]
             raise UsageError("\n".join(told)) from None
 
-    def version(self, code: str) -> str:
-        """The code version of an asset that is made as this YAML says: another YAML makes what is there out of date."""
-        said = self.model_dump(exclude=NOT_MADE_OF)
+    def version(self, code: str, *attributes: str) -> str:
+        """The code version of an asset that is made as these attributes say, or all that annotations are made
+        by: another YAML makes what is there out of date."""
+        said = self.model_dump(include=set(attributes)) if attributes else self.model_dump(exclude=NOT_MADE_OF)
         plain = {name: value for name, value in said.items() if value != type(self).model_fields[name].default}
         if not plain.keys() - {"dataset"}:
             return code
@@ -169,7 +170,12 @@ class _Flakes(dg.Model):
     @property
     def can_generate(self) -> bool:
         """Whether there can be pictures that nobody has taken."""
-        return False
+        return bool(self.rendered_as)
+
+    @property
+    def rendered_as(self) -> tuple[str, ...]:
+        """The attributes that pictures are rendered by; none when there are only real ones."""
+        return ()
 
     @property
     def known_classes(self) -> Classes | None:
@@ -238,8 +244,8 @@ class MaskTerialSynthetic(_Flakes, dg.Component, dg.Resolvable):
         return self
 
     @property
-    def can_generate(self) -> bool:
-        return True
+    def rendered_as(self) -> tuple[str, ...]:
+        return ("dataset", "generate")
 
     @property
     def recipe(self) -> Recipe:

@@ -178,7 +178,7 @@ def images_asset(top: str, declared) -> dg.AssetsDefinition:
         SPLITS,
         into=f"{top}/{declared.dataset}/{{partition}}_images",
         reads=declared.reads,
-        code_version=declared.version("1"),
+        code_version=declared.version("1", "source", "classes", "layers", *declared.rendered_as),
         show=show.images,
     )
     def images(annotations, raw, partition):
@@ -211,7 +211,7 @@ def semantic_masks_asset(top: str, declared) -> dg.AssetsDefinition:
         SPLITS,
         into=f"{top}/{declared.dataset}/{{partition}}_semantic_masks",
         reads=declared.reads,
-        code_version=declared.version("1"),
+        code_version=declared.version("1", "source", "mask_threshold"),
         show=show.semantic_masks,
     )
     def semantic_masks(annotations, raw, partition):
@@ -237,7 +237,7 @@ def meta_data_asset(top: str, declared) -> dg.AssetsDefinition:
         SPLITS,
         into=f"{top}/{declared.dataset}/meta_data",
         reads=declared.reads,
-        code_version=declared.version("1"),
+        code_version=declared.version("1", "source"),
     )
     def meta_data(annotations, raw, partition):
         """Which exfoliation run each image was taken in: set name → ["<uuid>.png", ...]."""
@@ -278,7 +278,7 @@ def few_shot_asset(top: str, declared) -> dg.AssetsDefinition:
         into=f"{top}/{dataset}/RLE_annotations/{{shot}}_shot/run_{{run}}",
         reads=declared.reads,
         rows=few.SPLIT_ROWS,
-        code_version=declared.version("2"),
+        code_version=declared.version("2", "source", "seed"),
         inputs={"annotations": f"{top}/{dataset}/annotations"},
         whole_inputs={"annotations": lambda partition: ()},  # of those only the training split, below
         where_published={"trained": partial(looked_at, top, declared)},

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import io
 import math
+from collections.abc import Iterator
 from functools import lru_cache
 
 import numpy as np
@@ -16,6 +17,7 @@ from segassets.formats import thin_film
 from segassets.formats.flake_scenes import Frame, Recipe, Scene, scene
 
 OXIDE_STEP = 0.5  # nm, as the table of contrasts
+TILE = 96  # pixels
 SPREAD = 5  # standard deviations of oxide that the table holds
 BRIGHTEST = 205  # nobody exposes so that the wafer itself is white
 SCATTERING = (0.55, 30.0)  # what an edge of so many nm takes of the light that it meets
@@ -90,9 +92,8 @@ def paint_flakes(recipe: Recipe, light: np.ndarray, seen: Scene, oxide: float, t
     kernel = _bell(recipe.blur)
     reach = len(kernel) // 2 + 1
     heights = np.array(recipe.codes, np.float32) * np.float32(recipe.flake.height_nm)
-    windows = [_grown(flake.window, h, w, reach) for flake in seen.flakes]
-    for window in _merged(windows):
-        # Neighbours reach into a window: it is looked at with their pixels, and written without the outermost.
+    for window in _tiles(seen, (h, w), reach):
+        # What lies beside a tile reaches into it: it is looked at with a margin, and written without.
         outer = _grown(window, h, w, reach)
         codes = seen.codes[outer]
         y, x = ((span.start + span.stop) / 2 for span in window)
@@ -123,23 +124,15 @@ def _grown(window, h: int, w: int, by: int) -> tuple[slice, slice]:
     )
 
 
-def _merged(windows: list) -> list[tuple[slice, slice]]:
-    """Windows that touch become one: a pixel must be multiplied once."""
-    boxes = [[r.start, r.stop, c.start, c.stop] for r, c in windows]
-    done: list[list[int]] = []
-    while boxes:
-        box = boxes.pop()
-        k = 0
-        while k < len(boxes) or k == 0:
-            near = [o for o in boxes + done if o[0] < box[1] and box[0] < o[1] and o[2] < box[3] and box[2] < o[3]]
-            if not near:
-                break
-            for other in near:
-                (boxes if other in boxes else done).remove(other)
-                box = [min(box[0], other[0]), max(box[1], other[1]), min(box[2], other[2]), max(box[3], other[3])]
-            k = 0
-        done.append(box)
-    return [(slice(a, b), slice(c, d)) for a, b, c, d in sorted(done)]
+def _tiles(seen: Scene, size: tuple[int, int], reach: int) -> Iterator[tuple[slice, slice]]:
+    """The tiles of the picture that crystals, smeared by the optics, can reach; each once."""
+    h, w = size
+    reached = np.zeros((-(-h // TILE), -(-w // TILE)), bool)
+    for flake in seen.flakes:
+        rows, columns = _grown(flake.window, h, w, reach)
+        reached[rows.start // TILE : -(-rows.stop // TILE), columns.start // TILE : -(-columns.stop // TILE)] = True
+    for y, x in np.argwhere(reached).tolist():
+        yield slice(y * TILE, min(h, (y + 1) * TILE)), slice(x * TILE, min(w, (x + 1) * TILE))
 
 
 def _bell(sigma: float) -> np.ndarray:

@@ -179,7 +179,7 @@ def synthetic_rows(images: int):
 
 def generated() -> list[Row]:
     """Generated images of 1200 x 1920: regions beside a region per number of layers by pixels; and the rendering beside
-    the plain way, a blur of the whole picture and a table look-up a pixel. A unit is an image."""
+    that of every tile of the picture. A unit is an image."""
     recipe = Recipe()
     frames = [Frame("Graphene", "train", index) for index in range(3)]
     scenes = [scene(recipe, frame) for frame in frames]
@@ -205,20 +205,20 @@ def generated() -> list[Row]:
                         units=len(frames))  # fmt: skip
     light = [np.full((*recipe.size, 3), 120, np.float32) for _ in frames]
 
-    def windows() -> list:
+    def tiles() -> list:
         return [_painted(recipe, base, seen) for base, seen in zip(light, scenes, strict=True)]
 
     def whole() -> list:
         found = []
         for base, seen in zip(light, scenes, strict=True):
-            seen = Scene(seen.codes, seen.owners, [Flake(0, 0, seen.codes)])  # one window: all of the picture
+            seen = Scene(seen.codes, seen.owners, [Flake(0, 0, seen.codes)])  # all tiles
             found.append(_painted(recipe, base, seen))
         return found
 
     def alike(a: list, b: list) -> bool:
         return all(np.abs(x - y).max() < 0.01 for x, y in zip(a, b, strict=True))
 
-    rendered = compare("colours of flakes, in windows / of the whole picture", windows, whole, alike, rounds=3,
+    rendered = compare("colours of flakes, in tiles / of the whole picture", tiles, whole, alike, rounds=3,
                        units=len(frames))  # fmt: skip
     return [annotated, rendered]
 
