@@ -134,10 +134,18 @@ class Release:
         return hashlib.sha256(self.place.read(member)).hexdigest()
 
 
-@lru_cache(maxsize=8)
+#: Annotation files of the release that was read last: a million annotations are 100 MB, so that only one stays.
+_files_read: dict[tuple[Place, str, bool], checks.AnnotationFile] = {}
+
+
 def _read(place: Place, member: str, agnostic: bool) -> checks.AnnotationFile:
-    with place.open(member) as stream:
-        return checks.read_file(stream, member, agnostic)
+    if any(known != place for known, _, _ in _files_read):
+        _files_read.clear()
+    key = place, member, agnostic
+    if key not in _files_read:
+        with place.open(member) as stream:
+            _files_read[key] = checks.read_file(stream, member, agnostic)
+    return _files_read[key]
 
 
 def find(raw, declared) -> Release | None:
