@@ -4,7 +4,8 @@ from pathlib import Path
 
 import dagster as dg
 
-from segassets import settings
+from segassets import cluster, settings
+from segassets.cards.assets import cards
 from segassets.store.io_manager import StoreIOManager
 from segassets.user_defs import load_user_defs, refuse_twice
 
@@ -15,8 +16,10 @@ def defs() -> dg.Definitions:
     packaged = dg.load_from_defs_folder(path_within_project=Path(__file__).parent)
     own = load_user_defs(settings.load().defs)
     refuse_twice(packaged, own)
-    return dg.Definitions.merge(
+    resources = {"store": StoreIOManager(), **cluster.default(own.resources or {})}
+    datasets = dg.Definitions.merge(
         packaged,
         own,
-        dg.Definitions(resources={"store": StoreIOManager()}, executor=dg.in_process_executor),
+        dg.Definitions(resources=resources, executor=dg.in_process_executor),
     )
+    return dg.Definitions.merge(datasets, dg.Definitions(assets=cards(datasets)))
