@@ -36,6 +36,8 @@ def artifact(
     inputs: Mapping[str, str] | None = None,
     whole_inputs: Sequence[str] | Mapping[str, Callable[[str], Sequence[str]]] = (),
     backfill: dg.BackfillPolicy | None = None,
+    without_raw: str | None = None,
+    where_published: Mapping[str, Callable] | None = None,
 ) -> Callable[[Callable], dg.AssetsDefinition]:
     """Make an asset of a function that returns a plan.
 
@@ -49,13 +51,18 @@ def artifact(
     `inputs`: keys of upstream assets that are not called like a parameter in the same dataset.
     `whole_inputs`: parameters that take an asset with other partitions: all of them, by key; or, given as a mapping, those
     that a function of the own key names.
+    `where_published`: parameters that take what other assets have published, if they have: name → a function of the
+    options and `raw` that gives (asset, partition) pairs. They arrive by pair, those that are there; each, and its
+    absence, is part of what the artifact is made from. Dagster has no such edge: it would skip the artifact without.
+    `without_raw`: the option that, when it is true, makes raw files unnecessary.
     `backfill`: one run a partition unless said otherwise; a single run only for assets that nothing is made from.
     """
     prefix = key.rsplit("/", 1)[0]
 
     def wrap(function: Callable) -> dg.AssetsDefinition:
         parameters, options = declaration.read_signature(function)
-        upstream = {name: f"{prefix}/{name}" for name in parameters if name not in declaration.RESERVED}
+        others = {*declaration.RESERVED, *(where_published or {})}
+        upstream = {name: f"{prefix}/{name}" for name in parameters if name not in others}
         upstream.update(inputs or {})
 
         def make(partition: str | None, arguments: Mapping[str, Any], options: Mapping[str, Any]):
@@ -77,6 +84,8 @@ def artifact(
             show=show,
             dimensions=_dimensions(partitions),
             whole_inputs=whole_inputs if isinstance(whole_inputs, Mapping) else dict.fromkeys(whole_inputs),
+            without_raw=without_raw,
+            where_published=where_published or {},
         )
         definition = _asset(declared, partitions, inspect.getdoc(function) or "", backfill)
         declare(declared, definition)
@@ -162,7 +171,8 @@ def _execute(context: dg.AssetExecutionContext, declared: Artifact, handles: Map
         if len(partitions) == 1:
             yield from _one(context, declared, _job(context, declared, partitions[0], handles))
         else:
-            jobs = [_job(context, declared, partition, {}) for partition in partitions]
+            listings: dict = {}
+            jobs = [_job(context, declared, partition, {}).share_listing(listings) for partition in partitions]
             yield from ledger.each_partition(context, jobs)
     except SegassetsError as problem:
         raise dg.Failure(str(problem), allow_retries=False) from None

@@ -57,7 +57,7 @@ def materialize(catalogue: Catalogue, request: Request, dry_run: bool = False) -
     options = _options(catalogue, keys, request.options)
     named = _named(catalogue, keys, request.partitions)
     for definition, members in catalogue.groups(keys):
-        wanted, skipped = _partitions(catalogue, definition, members, named)
+        wanted, skipped = _partitions(catalogue, definition, members, named, options)
         yield from skipped
         forced = set(chosen) if request.force else set()
         for step in _steps(catalogue, members, wanted):
@@ -111,6 +111,7 @@ def _partitions(
     definition: dg.PartitionsDefinition | None,
     members: list[str],
     named: Mapping[str, Sequence[dg.PartitionsDefinition]],
+    options: Mapping[str, Mapping[str, Any]],
 ) -> tuple[list[str | None], list[Event]]:
     """The partitions to make, and those skipped with the reason."""
     if named:
@@ -127,7 +128,7 @@ def _partitions(
         return [], [*skipped, *(Event("skipped", key, None, told) for key in members)]
     wanted: list[str | None] = []
     for partition in catalogue.keys_of(definition):
-        reason = catalogue.missing_raw(members[0], partition)
+        reason = catalogue.missing_raw(members[0], partition, options)
         if reason is None:
             wanted.append(partition)
         else:
@@ -183,10 +184,11 @@ def _stale(
     """The assets and partitions of a step that have to be made: those that are not current, and what follows them."""
     assets: list[str] = []
     partitions: list[str | None] = []
+    listings: dict = {}
     for partition in step.partitions:
         due: set[str] = set()
         for key in step.assets:
-            job = _job(catalogue, request, key, partition, options, key in forced)
+            job = _job(catalogue, request, key, partition, options, key in forced).share_listing(listings)
             follows = bool(due.intersection(job.artifact.inputs.values()))
             if follows or not is_current(job) or not _recorded(catalogue, job):
                 due.add(key)

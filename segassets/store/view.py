@@ -31,6 +31,11 @@ class StageView:
                 data = self._stage.place.files.read(self._stage.place.batch(summary.batch, "rows.parquet"))
                 yield pq.read_table(io.BytesIO(data), columns=columns)
 
+    @property
+    def row_groups(self) -> int:
+        """How many tables `rows` gives."""
+        return sum(1 for summary in self._stage.batches() if summary.rows)
+
     def records(self, columns: Sequence[str] | None = None) -> Iterator[dict]:
         for table in self.rows(columns):
             yield from table.to_pylist()

@@ -58,6 +58,9 @@ def input_versions(job: Job) -> dict[str, str]:
                 versions[f"{handle.asset} {partition}"] = version
         else:
             versions[job.artifact.inputs[name]] = handle.data_version
+    for found in job.published.values():
+        for (asset, partition), handle in found.items():
+            versions[f"{asset} {partition or ''}".strip()] = handle.data_version if handle else "not published"
     return versions
 
 
