@@ -152,6 +152,11 @@ class MemberBlock:
     parts: tuple[ArchivePart, ...]
     members: tuple[Member, ...]
 
+    @property
+    def name(self) -> str:
+        """What a person may know it by."""
+        return f"{self.members[0].name} to {self.members[-1].name}"
+
     def load(self) -> Iterator[tuple[str, dict]]:
         first = self.members[0]
         if len(self.members) == 1 and first.problem is None and max(first.compressed_size, first.size) > LARGE:

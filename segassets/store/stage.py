@@ -51,7 +51,7 @@ class Place:
     def target(self, name: str) -> str:
         """The published path of an artifact's file; UnsafePath when it would leave the store or enter our own part."""
         path = check_relative(f"{self.into}/{name}" if self.into else name)
-        if path.split("/", 1)[0] == names.HOME:
+        if path.split("/", 1)[0] == names.HOME and not self.into.startswith(f"{names.HOME}/"):
             raise UnsafePath(f"{path!r} lies in the platform's own folder")
         return path
 
@@ -117,8 +117,11 @@ class BatchWriter:
         self._waiting: dict[str, bytes] = {}
         self._waiting_bytes = 0
 
-    def add(self, item: str, made: Made) -> None:
-        """Everything that was made of one item, or nothing: an item that raises on the way leaves no trace."""
+    def add(self, item: str, made: Made, origin: str | None = None) -> None:
+        """Everything that was made of one item, or nothing: an item that raises on the way leaves no trace.
+
+        `origin`: what the item was read from, for files that do not say it themselves.
+        """
         targets = [self._place.target(file.path) for file in made.files]
         table = pa.table(dict(made.rows), schema=row_schema(self._place.rows)) if made.rows is not None else None
         stored = [self._store(target, file) for target, file in zip(targets, made.files, strict=True)]
@@ -128,7 +131,7 @@ class BatchWriter:
                 self._summary.packed += 1
                 self._contents.append((target, file.content or hashlib.sha256(file.data).digest()))
                 continue
-            source = file.source or (file.data.label if isinstance(file.data, Ref) else None)
+            source = file.source or (file.data.label if isinstance(file.data, Ref) else origin)
             self._list(target, size, digest, file.content, item, source)
         if table is not None:
             self._summary.rows += table.num_rows
@@ -388,7 +391,9 @@ class Stage:
 
     def _read_file_table(self) -> pa.Table:
         tables = [
-            pq.read_table(io.BytesIO(self.place.files.read(self.place.batch(summary.batch, "files.parquet"))))
+            pq.read_table(io.BytesIO(self.place.files.read(self.place.batch(summary.batch, "files.parquet")))).cast(
+                manifest.SCHEMA
+            )
             for summary in self.batches()
             if summary.files
         ]

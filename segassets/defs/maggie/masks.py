@@ -31,6 +31,11 @@ predictions = dg.AssetSpec(
     partitions_def=PARTITIONS,
     group_name="maggie",
     description="A detector's COCO results for HIM2K: predictions/<model>/<subset>.json.",
+    metadata={
+        "licence": "yours: your own predictions",
+        "link": dg.MetadataValue.url("https://huggingface.co/datasets/chuonghm/MaGGIe-HIM"),
+        "citation": "Huynh et al., MaGGIe, CVPR 2024, arXiv:2404.16035 (M-HIM2K)",
+    },
 )
 
 
