@@ -14,7 +14,7 @@ from segassets_tests.s3.test_real_s3 import place, upload
 from segassets_tests.sources import merging
 from segassets_tests.store.s3 import S3
 
-pytestmark = pytest.mark.timeout(900)
+pytestmark = pytest.mark.timeout(1800)  # a server and thousands of objects on the cores that everything else has
 LEVELS = ("easy", "medium", "hard")
 
 
