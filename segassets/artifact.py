@@ -7,7 +7,7 @@ mappings stay Dagster's own objects. What it hides: IO keys, events, checks, met
 import inspect
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, get_args, get_origin
+from typing import Annotated, Any, get_args, get_origin
 
 import dagster as dg
 
@@ -143,8 +143,9 @@ _COMMON = {
 def _field(option: Option) -> dg.Field:
     """Dagster's form of an option; its values are checked again, with the choices, when the run begins."""
     kinds = {int: int, float: float, bool: bool}
-    kind = kinds.get(option.kind)
-    if kind is None and get_origin(option.kind) is not None and isinstance(get_args(option.kind)[0], int):
+    bare = get_args(option.kind)[0] if get_origin(option.kind) is Annotated else option.kind
+    kind = kinds.get(bare)
+    if kind is None and get_origin(bare) is not None and isinstance(get_args(bare)[0], int):
         kind = int
     default = option.default if kind is not None else (option.default or "")
     return dg.Field(kind or str, default_value=default, is_required=False, description=option.text)

@@ -73,8 +73,8 @@ class Option:
             value = None
         try:
             return TypeAdapter(self.kind).validate_python(value)
-        except ValidationError:
-            raise UsageError(f"--set {self.name}={value}: {self.text}") from None
+        except ValidationError as wrong:
+            raise UsageError(f"--set {self.name}={value}: {wrong.errors()[0]['msg']}; {self.text}") from None
 
 
 def _optional(kind: Any) -> bool:
@@ -135,7 +135,7 @@ RESERVED = ("raw", "partition")
 
 def read_signature(function: Callable) -> tuple[list[str], tuple[Option, ...]]:
     """Positional parameters are inputs (or `raw`, `partition`); keyword-only ones are options."""
-    hints = typing.get_type_hints(function)
+    hints = typing.get_type_hints(function, include_extras=True)  # with limits, such as those of PositiveInt
     names: list[str] = []
     options: list[Option] = []
     for name, parameter in inspect.signature(function).parameters.items():

@@ -44,7 +44,10 @@ class Settings(BaseSettings):
             if not root.startswith("s3://") or root.startswith("s3:///") or root == "s3://":
                 raise ValueError(f"{root!r} is neither a folder nor s3://bucket/prefix")
             return root.rstrip("/")
-        return str(Path(root.removeprefix("file://")).expanduser().absolute())
+        path = str(Path(root.removeprefix("file://")).expanduser().absolute())
+        plain = os.path.normpath(path)
+        # `link/..` is not where it seems: then the path stays as it was written.
+        return plain if os.path.realpath(plain) == os.path.realpath(path) else path
 
     @model_validator(mode="after")
     def _roots_apart(self) -> Self:

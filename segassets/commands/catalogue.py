@@ -148,6 +148,12 @@ class Catalogue:
             self.register()
         return list(definition.get_partition_keys(dynamic_partitions_store=self.instance))
 
+    def refused(self, definition: dg.PartitionsDefinition | None) -> list[str]:
+        """Names in the raw folder that would be partition keys of a definition, but cannot be."""
+        if not isinstance(definition, dg.DynamicPartitionsDefinition):
+            return []
+        return dynamic_partitions.discover(self.settings, definition.name).refused
+
     def register(self) -> dict[str, list[str]]:
         """Register the keys that the raw folder gives, once a command; the new ones, by definition."""
         return self._registered

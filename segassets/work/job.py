@@ -10,7 +10,7 @@ from functools import cached_property
 from typing import Any
 
 from segassets.declaration import Artifact
-from segassets.errors import BeingPublished
+from segassets.errors import BeingPublished, UsageError
 from segassets.settings import Settings
 from segassets.sources.raw import Raw
 from segassets.store.store import Store
@@ -54,7 +54,11 @@ class Job:
 
     @property
     def tolerance(self) -> float:
-        return self.artifact.max_rejected if self.max_rejected is None else self.max_rejected
+        if self.max_rejected is None:
+            return self.artifact.max_rejected
+        if not 0 <= self.max_rejected <= 1:  # not so of NaN, either
+            raise UsageError(f"max_rejected={self.max_rejected}: expected a share from 0 to 1")
+        return self.max_rejected
 
     def sights(self) -> list[Sight]:
         """Some of the raw files as they are seen from here: another machine has to see the same."""
