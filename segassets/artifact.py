@@ -33,6 +33,7 @@ def artifact(
     max_rejected: float = 0.0,
     check: Callable | None = None,
     show: Callable | None = None,
+    lacks: Callable | None = None,
     inputs: Mapping[str, str] | None = None,
     whole_inputs: Sequence[str] | Mapping[str, Callable[[str], Sequence[str]]] = (),
     backfill: dg.BackfillPolicy | None = None,
@@ -48,6 +49,7 @@ def artifact(
     partitions are others than its own, because Dagster knows one version of raw files a partition.
     `rows`: column names and Arrow types, when the artifact has a table beside or instead of files.
     `check(view, random)`: findings about what was made; an error rejects it. `show(view, **inputs)`: metadata.
+    `lacks(partition, raw)`: why a partition is made only when it is named, though there are files that it reads; or None.
     `inputs`: keys of upstream assets that are not called like a parameter in the same dataset.
     `whole_inputs`: parameters that take an asset with other partitions: all of them, by key; or, given as a mapping, those
     that a function of the own key names.
@@ -82,6 +84,7 @@ def artifact(
             max_rejected=max_rejected,
             check=check,
             show=show,
+            lacks=lacks,
             dimensions=_dimensions(partitions),
             whole_inputs=whole_inputs if isinstance(whole_inputs, Mapping) else dict.fromkeys(whole_inputs),
             without_raw=without_raw,

@@ -103,6 +103,7 @@ class Artifact:
     max_rejected: float = 0.0
     check: Callable | None = None
     show: Callable | None = None
+    lacks: Callable | None = None
     dimensions: tuple[str, ...] = ()
     whole_inputs: Mapping[str, Callable[[str], Sequence[str]] | None] = field(default_factory=dict)
     without_raw: str | None = None

@@ -206,6 +206,8 @@ class Catalogue:
                 if not found:
                     named = " or ".join(pattern.removeprefix("./") for pattern in patterns)
                     return f"no {named} in {self.settings.raw}/{artifact.dataset}"
+                if artifact.lacks is not None and (why := artifact.lacks(partition, raw)):
+                    return why
         return None
 
     def failed(self, key: str) -> set[str | None]:

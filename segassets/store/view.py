@@ -18,6 +18,10 @@ class StageView:
     def __init__(self, stage: Stage):
         self._stage = stage
 
+    @property
+    def partition(self) -> str | None:
+        return self._stage.partition
+
     @cached_property
     def files(self) -> pa.Table:
         return self._stage.file_table()
