@@ -59,7 +59,7 @@ def segment_findings(frame: str, segments: Sequence[Mapping], pixels: int) -> li
 
 def png_findings(frame: str, ids: np.ndarray, segments: Sequence[Mapping]) -> list[Finding]:
     """A frame's PNG beside its segments: the same ids, the same areas. `ids`: uint32 (h, w)."""
-    found = label_map.segments(label_map.row_runs(ids))
+    found = label_map.segments(ids)
     painted = {v: n for v, n in zip(found.values.tolist(), found.areas.tolist(), strict=True) if v}
     listed = {segment["id"]: segment["area"] for segment in segments}
     findings = []

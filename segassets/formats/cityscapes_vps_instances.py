@@ -14,6 +14,7 @@ from segassets.formats import label_map
 from segassets.formats.cityscapes_vps_frames import FrameName
 from segassets.formats.cityscapes_vps_labels import FIRST_INSTANCE
 from segassets.formats.cityscapes_vps_lists import DATE, categories, license_id
+from segassets.formats.label_map import Runs
 
 _INFO = {
     "description": "City2CocoStyle",
@@ -37,13 +38,13 @@ def image_number(frame: FrameName) -> int:
     return 10000 * frame.clip + frame.number
 
 
-def annotations(pan: np.ndarray, frame: FrameName) -> list[dict]:
-    """A frame's annotations in ascending panoptic value, without `id`. `pan`: uint16 (h, w) as `panoptic_inst`.
+def annotations(pan: np.ndarray | Runs, frame: FrameName) -> list[dict]:
+    """A frame's annotations in ascending panoptic value, without `id`. `pan`: uint16 as of `panoptic_inst`, (h, w) or runs.
 
     segmentation: run lengths column by column, zeros first; bbox: floats, tight, inclusive.
     """
     height, width = pan.shape
-    found = label_map.segments(label_map.row_runs(pan))
+    found = label_map.segments(pan)
     things = found.values >= FIRST_INSTANCE
     counts = label_map.run_lengths(pan, found.values[things])
     return [
