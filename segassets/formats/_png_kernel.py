@@ -73,8 +73,12 @@ def _next_residual(raw, words, at, end):
         word = words[place] >> np.uint64(8 * (at & 7))
         while word == 0:
             place += 1
+            while place + 4 <= words.size and place << 3 < end and not (
+                words[place] | words[place + 1] | words[place + 2] | words[place + 3]
+            ):
+                place += 4
             at = place << 3
-            if place == words.size or at >= end:
+            if place >= words.size or at >= end:
                 break
             word = words[place]
         if word:
@@ -109,11 +113,10 @@ def add_rows(raw, words, first_row, rows, width, octets, starts, values, above, 
         up = values[run] if y else np.uint32(0)
         up_end = starts[run + 1] - row + width if y and run + 1 < begin else width
         left = upleft = last = np.uint32(0)
-        residual = _next_residual(raw, words, data, end)
+        place = (_next_residual(raw, words, data, end) - data) // octets
         x = 0
         while x < width:
             value = _predicted(kind, left, up, upleft, octets)
-            place = (residual - data) // octets
             if place > x:
                 # Nothing is added up to `place`; predictors that look up may change where the row above does.
                 stop = min(place, width)
@@ -127,7 +130,7 @@ def add_rows(raw, words, first_row, rows, width, octets, starts, values, above, 
                     added |= np.uint32(raw[data + x * octets + k]) << np.uint32(8 * k)
                 value = _sum(value, added) & mask
                 stop = x + 1
-                residual = _next_residual(raw, words, data + stop * octets, end)
+                place = (_next_residual(raw, words, data + stop * octets, end) - data) // octets
             if x == 0 or value != last:
                 starts[count], values[count] = row + x, value
                 count += 1
