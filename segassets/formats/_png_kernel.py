@@ -73,8 +73,10 @@ def _next_residual(raw, words, at, end):
         word = words[place] >> np.uint64(8 * (at & 7))
         while word == 0:
             place += 1
-            while place + 4 <= words.size and place << 3 < end and not (
-                words[place] | words[place + 1] | words[place + 2] | words[place + 3]
+            while (
+                place + 4 <= words.size
+                and place << 3 < end
+                and not (words[place] | words[place + 1] | words[place + 2] | words[place + 3])
             ):
                 place += 4
             at = place << 3

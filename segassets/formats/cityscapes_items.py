@@ -8,7 +8,14 @@ from dataclasses import replace
 import numpy as np
 
 from segassets.findings import BadItem, Finding
-from segassets.formats import cityscapes, cityscapes_instances, cityscapes_panoptic, cityscapes_polygons, png
+from segassets.formats import (
+    cityscapes,
+    cityscapes_contours,
+    cityscapes_instances,
+    cityscapes_panoptic,
+    cityscapes_polygons,
+    png,
+)
 from segassets.formats.cityscapes import VOID, ImageName
 from segassets.formats.label_map import Runs, row_runs
 from segassets.formats.panoptic import content, grey_runs, ids_png
@@ -88,12 +95,15 @@ def panoptic_file(image: str, data: bytes, folder: str, train_ids: bool) -> Made
     return Made([file], rows=row, findings=about(image, cityscapes.number_findings(found)))
 
 
-def instances_row(image: str, data: bytes) -> Made:
-    """The image's instances and groups as COCO annotations."""
+def instances_row(image: str, data: bytes, segmentation: str = "rle") -> Made:
+    """The image's instances as COCO annotations, with groups as run lengths, or without as polygons."""
     runs = checked(image, _instance_ids, data)
-    annotations = checked(image, cityscapes_instances.annotations, runs)
+    if segmentation == "polygons":
+        annotations, findings = checked(image, cityscapes_contours.annotations, runs)
+    else:
+        annotations, findings = checked(image, cityscapes_instances.annotations, runs), []
     row = {**_shape_row(image, runs.shape), "annotations": [json.dumps(annotations)]}
-    return Made(rows=row)
+    return Made(rows=row, findings=about(image, findings))
 
 
 def stored_file(item: str, name: str, data: bytes) -> Made:
