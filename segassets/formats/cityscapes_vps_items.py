@@ -48,10 +48,11 @@ def _checked(frame: str, function, *arguments):
         raise BadItem(*_about(frame, bad.findings)) from None
 
 
-def labelmap_file(frame: str, cls: bytes, name: str) -> Made:
+def labelmap_file(frame: str, cls: bytes, name: str, ego_to_road: bool = False) -> Made:
     """Category of every pixel: 0 to 18 as in the table, 255 where the colour is none of the nineteen. 8-bit grey."""
     runs = _checked(frame, vps.colour_runs, cls)
-    labels = vps.labelmap(runs.values)
+    runs = runs._replace(values=vps.labelmap(runs.values))
+    labels = (vps.ego_as_road(runs) if ego_to_road else runs).values
     counts = np.bincount(labels, weights=runs.lengths, minlength=vps.VOID + 1).astype(np.int64)
     pixels = [*counts[: CLASSES - 1].tolist(), int(counts[vps.VOID])]
     findings = []
@@ -68,11 +69,12 @@ def _map_file(name: str, runs: label_map.Runs, values: np.ndarray) -> File:
     return File(name, png.gray_png(runs.painted(values)), content(runs, values))
 
 
-def panoptic_inst_file(frame: str, cls: bytes, inst: bytes, name: str, groups: str) -> Made:
+def panoptic_inst_file(frame: str, cls: bytes, inst: bytes, name: str, groups: str, ego_to_road: bool = False) -> Made:
     """Stuff as its category, things as 1000 category + instance, void 255; 16-bit grey."""
     codes = _checked(frame, vps.colour_runs, cls)
     values = _checked(frame, vps.instance_runs, inst)
     runs, findings = _checked(frame, vps.panoptic_runs, codes, values, groups)
+    runs = vps.ego_as_road(runs) if ego_to_road else runs
     found = label_map.segments(runs)
     if inst[24] == 8 and any(finding.code.startswith("group_") for finding in findings):
         told = "its instance map has 8 bits and no instances, but there are things: was it saved with fewer bits?"
@@ -119,10 +121,10 @@ def panoptic_gt_pieces(records: Iterable[dict], categories: list[dict], bbox: bo
     return vps.panoptic_gt(frames, categories, bbox)
 
 
-def instances_row(frame: str, pan: bytes) -> Made:
+def instances_row(frame: str, pan: bytes, compressed: bool = False) -> Made:
     """The frame's instances as annotations: a list of JSON texts, so that the document need not parse them again."""
     values = _checked(frame, vps.instance_runs, pan)
-    records = instances.annotations(values, vps.FrameName.from_image_id(frame))
+    records = instances.annotations(values, vps.FrameName.from_image_id(frame), compressed)
     texts = json.dumps([json.dumps(record) for record in records])
     return Made(rows={"frame": [frame], "instances": [len(records)], "annotations": [texts]})
 

@@ -30,16 +30,25 @@ raw = dg.AssetSpec(
 )
 
 
+#: Splits that have labels: Cityscapes-VPS publishes none of test, whatever depth files there are.
+LABELLED = ("train", "val")
+
+
+def _labels(partition):
+    return [partition] if partition in LABELLED else []
+
+
 @artifact(
     "cityscapes_dvps/video_sequence",
     SPLITS,
     into="cityscapes-dvps/video_sequence/{partition}",
     reads=("*video_sequence/{partition}/*", "*.zip"),
     code_version="1",
-    inputs={"panoptic_inst": "cityscapes_vps/panoptic_inst"},
+    inputs={"labels": "cityscapes_vps/panoptic_inst"},
+    whole_inputs={"labels": _labels},
     show=show.triplets,
 )
-def video_sequence(raw, panoptic_inst, partition):
+def video_sequence(raw, labels, partition):
     """`<video>_<k>_<city>_<seq>_<frame>_{leftImg8bit,gtFine_instanceTrainIds,depth}.png`, one triplet a depth file.
 
     Labels are 1000 category + instance, stuff having instance 0 and void 32000. Joined by the Cityscapes name.
@@ -49,21 +58,24 @@ def video_sequence(raw, panoptic_inst, partition):
     depth = {name.stem: ref for name, ref in zip(names, found.refs.values(), strict=True) if name}
     if not depth:
         raise Skip(f"there are no cityscapes_dvps/video_sequence/{partition}/*_depth.png in the raw folder")
+    if partition not in LABELLED:
+        raise Skip(f"Cityscapes-VPS has no labels of {partition}: {len(depth)} depth files are left aside")
+    panoptic_inst = labels[partition]
     # Not among what is read: a split without depth files has no input, whatever photographs there are.
     photos, findings = photographs(Raw(raw.root, raw.dataset, SEQUENCE, raw.scratch))
-    labels = {vps.FrameName.from_image_id(frame).cityscapes_name: path for frame, path in panoptic_inst.paths.items()}
+    paths = {vps.FrameName.from_image_id(frame).cityscapes_name: path for frame, path in panoptic_inst.paths.items()}
     frames = {name.stem: name.frame for name in sorted(filter(None, names))}
     items, missing = join(
         frames,
         "frame",
         stem={stem: stem for stem in frames},
-        pan={stem: panoptic_inst.ref(labels[frame]) for stem, frame in frames.items() if frame in labels},
+        pan={stem: panoptic_inst.ref(paths[frame]) for stem, frame in frames.items() if frame in paths},
         photo={stem: photos[frame] for stem, frame in frames.items() if frame in photos},
         depth=depth,
     )
     # References within a list stay references: photographs and depth are linked, never read.
     items = [{**item, "photo": [item["photo"]], "depth": [item["depth"]]} for item in items]
-    unused = sorted(set(labels) - set(frames.values()))
+    unused = sorted(set(paths) - set(frames.values()))
     if unused:
         told = f"{len(unused)} labelled frames have no depth file and are left out, {unused[0]} for one"
         findings = [*findings, warning("depth_missing", told)]

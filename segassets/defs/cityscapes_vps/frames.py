@@ -84,7 +84,7 @@ def _masks(frame_list, raw, kind):
     into="cityscapes_vps/{partition}/cls",
     reads=MASKS,
     code_version="2",
-    show=show.pictures,
+    show=show.masks,
 )
 def cls(frame_list, raw):
     """Colour masks of all labelled frames, byte for byte; the 20th frames come from Cityscapes' gtFine."""
