@@ -104,8 +104,3 @@ def instances_row(image: str, data: bytes, segmentation: str = "rle") -> Made:
         annotations, findings = checked(image, cityscapes_instances.annotations, runs), []
     row = {**_shape_row(image, runs.shape), "annotations": [json.dumps(annotations)]}
     return Made(rows=row, findings=about(image, findings))
-
-
-def stored_file(item: str, name: str, data: bytes) -> Made:
-    """A file as it is: a member of a zip, which no link can reach."""
-    return Made([File(name, data)])

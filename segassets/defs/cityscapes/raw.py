@@ -2,6 +2,7 @@
 
 import dagster as dg
 
+from segassets import external
 from segassets.errors import Skip
 from segassets.findings import BadItem, error, warning
 from segassets.formats import cityscapes
@@ -10,16 +11,13 @@ from segassets.sources.zip_members import find
 
 SPLITS = dg.StaticPartitionsDefinition(["train", "val", "test"])
 
-raw = dg.AssetSpec(
-    ["cityscapes", "raw"],
-    partitions_def=SPLITS,
-    group_name="cityscapes",
-    description="Cityscapes as downloaded: gtFine, leftImg8bit and leftImg8bit_sequence, unpacked or zipped.",
-    metadata={
-        "licence": "Cityscapes licence: non-commercial, registration, no redistribution",
-        "download": dg.MetadataValue.url("https://www.cityscapes-dataset.com/downloads/"),
-        "citation": "Cordts et al., The Cityscapes Dataset for Semantic Urban Scene Understanding, CVPR 2016",
-    },
+raw = external.downloads(
+    "cityscapes",
+    SPLITS,
+    "Cityscapes as downloaded: gtFine, leftImg8bit and leftImg8bit_sequence, unpacked or zipped.",
+    licence="Cityscapes licence: non-commercial, registration, no redistribution",
+    link="https://www.cityscapes-dataset.com/downloads/",
+    citation="Cordts et al., The Cityscapes Dataset for Semantic Urban Scene Understanding, CVPR 2016",
 )
 
 
@@ -30,11 +28,10 @@ def _predictions(files):
 
 PREDICTIONS = dynamic("cityscapes_predictions", _predictions)
 
-predictions = dg.AssetSpec(
-    ["cityscapes", "predictions"],
-    partitions_def=PREDICTIONS,
-    group_name="cityscapes",
-    description="Predictions to be scored: a JSON and a folder of PNGs, as Cityscapes' own evaluation takes them.",
+predictions = external.predictions(
+    "cityscapes",
+    PREDICTIONS,
+    "Predictions to be scored: a JSON and a folder of PNGs, as Cityscapes' own evaluation takes them.",
 )
 
 #: gtFine in a folder or zip, and what a user has there who put the inside of gtFine into the raw folder.

@@ -2,6 +2,7 @@
 
 import dagster as dg
 
+from segassets import external
 from segassets.artifact import artifact
 from segassets.defs.cityscapes_dvps import show
 from segassets.defs.cityscapes_vps.raw import SEQUENCE, photographs
@@ -17,16 +18,13 @@ from segassets.work.plans import Items, each
 
 SPLITS = dg.StaticPartitionsDefinition(["train", "val", "test"])
 
-raw = dg.AssetSpec(
-    ["cityscapes_dvps", "raw"],
-    partitions_def=SPLITS,
-    group_name="cityscapes_dvps",
-    description="The depth files of ViP-DeepLab; photographs and labels come from Cityscapes and Cityscapes-VPS.",
-    metadata={
-        "licence": "Cityscapes licence; CC BY-NC-SA 4.0 (Cityscapes-VPS)",
-        "link": dg.MetadataValue.url("https://github.com/joe-siyuan-qiao/ViP-DeepLab"),
-        "citation": "Qiao et al., ViP-DeepLab, CVPR 2021, arXiv:2012.05258",
-    },
+raw = external.downloads(
+    "cityscapes_dvps",
+    SPLITS,
+    "The depth files of ViP-DeepLab; photographs and labels come from Cityscapes and Cityscapes-VPS.",
+    licence="Cityscapes licence; CC BY-NC-SA 4.0 (Cityscapes-VPS)",
+    link="https://github.com/joe-siyuan-qiao/ViP-DeepLab",
+    citation="Qiao et al., ViP-DeepLab, CVPR 2021, arXiv:2012.05258",
 )
 
 
