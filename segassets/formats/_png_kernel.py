@@ -35,13 +35,13 @@ def _average(a, b):
 
 
 @_compiled
-def _paeth(left, up, upleft, octets):
+def _paeth(left, up, upleft, unit):
     if left == upleft:
         return up
     if up == upleft:
         return left
     found = np.uint32(0)
-    for k in range(octets):
+    for k in range(len(unit)):
         shift = np.uint32(8 * k)
         a = np.int32((left >> shift) & np.uint32(255))
         b = np.int32((up >> shift) & np.uint32(255))
@@ -53,7 +53,7 @@ def _paeth(left, up, upleft, octets):
 
 
 @_compiled
-def _predicted(kind, left, up, upleft, octets):
+def _predicted(kind, left, up, upleft, unit):
     if kind == 0:
         return np.uint32(0)
     if kind == 1:
@@ -62,7 +62,7 @@ def _predicted(kind, left, up, upleft, octets):
         return up
     if kind == 3:
         return _average(left, up)
-    return _paeth(left, up, upleft, octets)
+    return _paeth(left, up, upleft, unit)
 
 
 @_compiled
@@ -95,13 +95,14 @@ def _next_residual(raw, words, at, end):
 
 
 @_compiled
-def add_rows(raw, words, first_row, rows, width, octets, starts, values, above, count):
+def add_rows(raw, words, first_row, rows, width, unit, starts, values, above, count):
     """Adds the runs of `rows` rows to `starts` (pixel places in scan order) and `values`: (first run of the last row,
     number of runs), the latter -1 when there are too many of them, -2 when a filter is unknown.
 
-    `raw`: the rows, a filter byte before each; `octets`: bytes a pixel, at most four; `above`, `count`: what the rows
-    before gave, 0 and 0 at the beginning.
+    `raw`: the rows, a filter byte before each; `unit`: a tuple of as many zeros as a pixel has bytes, at most four, whose
+    length is known when this is compiled; `above`, `count`: what the rows before gave, 0 and 0 at the beginning.
     """
+    octets = len(unit)
     stride = 1 + width * octets
     mask = np.uint32((1 << (8 * octets)) - 1)
     for y in range(first_row, first_row + rows):
@@ -118,7 +119,7 @@ def add_rows(raw, words, first_row, rows, width, octets, starts, values, above, 
         place = (_next_residual(raw, words, data, end) - data) // octets
         x = 0
         while x < width:
-            value = _predicted(kind, left, up, upleft, octets)
+            value = _predicted(kind, left, up, upleft, unit)
             if place > x:
                 # Nothing is added up to `place`; predictors that look up may change where the row above does.
                 stop = min(place, width)

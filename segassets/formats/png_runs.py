@@ -98,6 +98,7 @@ def _fill(kernel, stream: bytes, size: tuple[int, int], octets: int, starts, val
     """Fills in the runs: their number, or less than 0 when the stream does not hold exactly the picture."""
     height, width = size
     stride = 1 + width * octets
+    unit = (0,) * octets
     inflater = _zlib.decompressobj()
     above = count = 0
     step = max(1, _BLOCK // stride)
@@ -110,7 +111,7 @@ def _fill(kernel, stream: bytes, size: tuple[int, int], octets: int, starts, val
                 return -1
             raw = np.frombuffer(block, np.uint8)
             words = raw[: len(block) & ~7].view("<u8")
-            above, count = kernel.add_rows(raw, words, first, rows, width, octets, starts, values, above, count)
+            above, count = kernel.add_rows(raw, words, first, rows, width, unit, starts, values, above, count)
             if count < 0:
                 return count
         # What follows is the stream's own check sum, and no further byte.
