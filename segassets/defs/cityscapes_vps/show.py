@@ -107,16 +107,24 @@ def panoptic_maps(view, frame_list, cls, inst):
 
 
 def strip(view, panoptic_inst):
-    """The frames of the first clip, in order: a tracked instance has the same colour in all of them."""
+    """The frames of the first clip, in order: a tracked instance has the same colour in all of them.
+
+    Stuff has its category's colour, void is black.
+    """
     rows = sorted((frame, path) for frame, path in _some(view, 1 << 30) if frame)
     clip = [path for frame, path in rows if frame[:4] == rows[0][0][:4]] if rows else []
     frames = [read_ids(view.read(path)) for path in clip]
     known = np.unique(np.concatenate([np.unique(ids) for ids in frames])) if frames else np.zeros(1, np.uint32)
-    tiles = [previews.paint(np.searchsorted(known, ids), len(known)) for ids in frames]
+    palette = previews.colours(len(known))
+    palette[known == 0] = 0
     counts = dict.fromkeys(NAMES.values(), 0)
     for row in view.records(["segments"]):
         for segment in json.loads(row["segments"]):
-            counts[NAMES[segment["category_id"]]] += 1
+            category = segment["category_id"]
+            counts[NAMES[category]] += 1
+            if not vps.CATEGORIES[category]["isthing"]:
+                palette[known == segment["id"]] = _COLOURS[category]
+    tiles = [palette[np.searchsorted(known, ids)] for ids in frames]
     return {
         "preview": previews.contact_sheet(tiles, columns=6),
         "segments": sum(counts.values()),
