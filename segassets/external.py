@@ -18,8 +18,18 @@ def downloads(
     )
 
 
-def predictions(dataset: str, partitions: dg.PartitionsDefinition, description: str) -> dg.AssetSpec:
-    """`<dataset>/predictions`: what is to be scored."""
+def predictions(
+    dataset: str, partitions: dg.PartitionsDefinition, description: str, *, link: str, citation: str
+) -> dg.AssetSpec:
+    """`<dataset>/predictions`: what is to be scored. `link` and `citation`: the reference tool's, and the metric's."""
     return dg.AssetSpec(
-        [dataset, "predictions"], partitions_def=partitions, group_name=dataset, description=description
+        [dataset, "predictions"],
+        partitions_def=partitions,
+        group_name=dataset,
+        description=description,
+        metadata={
+            "licence": "yours: your own predictions",
+            "link": dg.MetadataValue.url(link),
+            "citation": citation,
+        },
     )

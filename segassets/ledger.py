@@ -12,16 +12,15 @@ from typing import Any
 
 import dagster as dg
 
-from segassets import previews
+from segassets import previews, reporting
+from segassets.automation import observe
 from segassets.errors import PartitionRejected, SegassetsError, Skip
-from segassets.work.make import Job, Outcome, prepare
+from segassets.work.job import Job
+from segassets.work.make import Outcome, prepare
 
 
 def each_partition(context: dg.AssetExecutionContext, jobs: Sequence[Job]) -> Iterator[Any]:
     """Make, publish and report every partition; Failure at the end names those that could not be made."""
-    from segassets import artifact
-    from segassets.automation import observe
-
     _refuse_downstream(context)
     failed: dict[str, str] = {}
     for job in jobs:
@@ -29,12 +28,12 @@ def each_partition(context: dg.AssetExecutionContext, jobs: Sequence[Job]) -> It
             yield from observe.raw_observation(context, job)
             outcome = _make(job)
             yield _materialization(context, outcome)
-            yield from artifact.passed(context, outcome)
+            yield from reporting.passed(context, outcome)
         except Skip as nothing:
-            yield from artifact.skip(context, job, nothing)
+            yield from reporting.skip(context, job, nothing)
         except PartitionRejected as rejected:
             failed[str(job.partition)] = str(rejected)
-            yield artifact.check_result(context, job, artifact.FINDINGS, False, rejected.findings)
+            yield reporting.check_result(context, job, reporting.FINDINGS, False, rejected.findings)
         except SegassetsError as problem:
             failed[str(job.partition)] = str(problem)
     if failed:
@@ -44,7 +43,7 @@ def each_partition(context: dg.AssetExecutionContext, jobs: Sequence[Job]) -> It
             metadata={"failed": dg.MetadataValue.json(failed)},
             allow_retries=False,
         )
-    yield from artifact.checks_done(context)
+    yield from reporting.checks_done(context)
 
 
 def _make(job: Job) -> Outcome:

@@ -9,9 +9,10 @@ from functools import lru_cache
 
 import dagster as dg
 
+from segassets.registry import readers
 from segassets.settings import load
 from segassets.sources.raw import Raw
-from segassets.work.make import Job
+from segassets.work.job import Job
 
 DATA_VERSION = "dagster/data_version"
 
@@ -21,8 +22,6 @@ def raw_observation(context: dg.AssetExecutionContext, job: Job) -> Iterator[dg.
 
     Nothing for an asset with other partitions than its raw asset: such an observation would be one of no partition.
     """
-    from segassets.artifact import readers
-
     if not job.artifact.reads:
         return
     key = dg.AssetKey(job.artifact.raw.split("/"))

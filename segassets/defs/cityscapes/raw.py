@@ -32,6 +32,8 @@ predictions = external.predictions(
     "cityscapes",
     PREDICTIONS,
     "Predictions to be scored: a JSON and a folder of PNGs, as Cityscapes' own evaluation takes them.",
+    link="https://github.com/mcordts/cityscapesScripts",
+    citation="Kirillov et al., Panoptic Segmentation, CVPR 2019, arXiv:1801.00868 (the metric)",
 )
 
 #: gtFine in a folder or zip, and what a user has there who put the inside of gtFine into the raw folder.

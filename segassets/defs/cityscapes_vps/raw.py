@@ -28,6 +28,8 @@ predictions = external.predictions(
     "cityscapes_vps",
     PREDICTIONS,
     "Submissions to be scored: pred.json and pan_pred/<image id>.png, as upstream's eval_vpq takes them.",
+    link="https://github.com/mcahny/vps",
+    citation="Kim et al., Video Panoptic Segmentation, CVPR 2020, arXiv:2006.11339 (the metric)",
 )
 
 LIST = "panoptic_im_{partition}_city_vps.json"
