@@ -20,6 +20,8 @@ from segassets.work.make import Job, Outcome, prepare
 
 FINDINGS = "findings"
 OUTPUT = "output"
+#: Every artifact keeps the cores busy: the limit of this pool (`concurrency` in dagster.yaml) counts runs.
+POOL = "cores"
 
 #: Where the command line hears which steps had nothing to do; Dagster itself only shows a step without output.
 skipped: contextvars.ContextVar[list | None] = contextvars.ContextVar("skipped", default=None)
@@ -140,6 +142,7 @@ def _asset(
         group_name=declared.dataset,
         code_version=declared.code_version,
         description=_describe(text, declared),
+        pool=POOL,
         config_schema={option.name: _field(option) for option in declared.options} | _COMMON,
         io_manager_key="store",
         output_required=False,  # a range run reports each partition by itself and has no output
@@ -286,19 +289,22 @@ def checks_done(context: dg.AssetExecutionContext) -> Iterator[dg.Output]:
         yield dg.Output(None, spec.get_python_identifier())
 
 
+def about_check(findings: Sequence[Finding]) -> tuple[dg.AssetCheckSeverity, dict[str, Any]]:
+    """Severity and metadata of a check's result."""
+    from segassets import previews
+
+    counts = tally(findings)
+    severity = dg.AssetCheckSeverity.ERROR if counts["error"] else dg.AssetCheckSeverity.WARN
+    return severity, {**{f"{name}s": count for name, count in counts.items()}, **previews.findings_table(findings)}
+
+
 def check_result(
     context: dg.AssetExecutionContext, job: Job, name: str, passed: bool, findings: Sequence[Finding]
 ) -> dg.AssetCheckEvaluation:
     """A check's result for the job's partition: in a run over a range Dagster would record one for no partition."""
-    from segassets import previews
-
-    counts = tally(findings)
+    severity, metadata = about_check(findings)
     result = dg.AssetCheckResult(
-        asset_key=context.asset_key,
-        check_name=name,
-        passed=passed,
-        severity=dg.AssetCheckSeverity.ERROR if counts["error"] else dg.AssetCheckSeverity.WARN,
-        metadata={**{f"{name}s": count for name, count in counts.items()}, **previews.findings_table(findings)},
+        asset_key=context.asset_key, check_name=name, passed=passed, severity=severity, metadata=metadata
     )
     step = context.get_step_execution_context()
     step.wipe_input_asset_version_info(context.asset_key)  # else it speaks of the first partition of the range

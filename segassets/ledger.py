@@ -2,18 +2,23 @@
 
 Dagster gives a plain range run one data version and no partial success. So each partition is reported by its own
 materialization event, with the provenance that makes staleness exact. Such a run has no outputs, which downstream
-steps of the same run would silently be skipped for: hence only assets that nothing else in the run is made from.
+steps of the same run would silently be skipped for: hence `each_partition` only for assets that nothing else in the run
+is made from, and `by_hand` for a step that makes several assets itself.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import dagster as dg
+from dagster._core.definitions.asset_checks.asset_check_evaluation import AssetCheckEvaluationTargetMaterializationData
+from dagster._core.events import AssetMaterializationPlannedData, DagsterEvent
 
 from segassets import previews
+from segassets.declaration import Artifact
 from segassets.errors import PartitionRejected, SegassetsError, Skip
+from segassets.findings import Finding, info
 from segassets.work.make import Job, Outcome, prepare
 
 
@@ -27,8 +32,8 @@ def each_partition(context: dg.AssetExecutionContext, jobs: Sequence[Job]) -> It
     for job in jobs:
         try:
             yield from observe.raw_observation(context, job)
-            outcome = _make(job)
-            yield _materialization(context, outcome)
+            outcome, told = _make(job)
+            yield _materialization(context, outcome, told)
             yield from artifact.passed(context, outcome)
         except Skip as nothing:
             yield from artifact.skip(context, job, nothing)
@@ -47,32 +52,95 @@ def each_partition(context: dg.AssetExecutionContext, jobs: Sequence[Job]) -> It
     yield from artifact.checks_done(context)
 
 
-def _make(job: Job) -> Outcome:
-    with job.store.locked(job.artifact.key, job.partition) as lock:
-        job.workers_lock = lock.workers_path
-        outcome = prepare(job)
-        outcome.publish()
-    return outcome
+def by_hand(context: dg.OpExecutionContext, job: Job, observed: bool) -> Iterator[Any]:
+    """Make and report one partition from a step that is none of Dagster's assets: every event is written here.
+
+    `observed`: say which version of the raw files it is made from, since the raw asset has the same partitions. Raises
+    what making it raises, after what is to be told of it.
+    """
+    from segassets import artifact
+    from segassets.automation import observe
+
+    instance, key = context.instance, dg.AssetKey(job.artifact.key.split("/"))
+    planned = DagsterEvent.build_asset_materialization_planned_event(
+        context.job_name, context.op.name, AssetMaterializationPlannedData(key, job.partition)
+    )
+    instance.report_dagster_event(planned, context.run_id)
+    if observed and (observation := observe.observation(instance, context.run_id, job)) is not None:
+        yield observation
+    try:
+        outcome, told = _make(job)
+    except Skip as nothing:
+        artifact.note_skip(job.artifact.key, job.partition, str(nothing))
+        yield _check(instance, key, job, artifact.FINDINGS, True, [info("skipped", str(nothing))])
+        raise
+    except PartitionRejected as rejected:
+        yield _check(instance, key, job, artifact.FINDINGS, False, rejected.findings)
+        raise
+    tags = _provenance(instance, _deps(job.artifact), outcome.footer.data_version, job)
+    yield dg.AssetMaterialization(key, partition=job.partition, metadata=told, tags=tags)
+    yield _check(instance, key, job, artifact.FINDINGS, True, outcome.findings)
+    if job.artifact.check is not None:
+        yield _check(instance, key, job, artifact.OUTPUT, True, outcome.checked)
 
 
-def _materialization(context: dg.AssetExecutionContext, outcome: Outcome) -> dg.AssetMaterialization:
-    return dg.AssetMaterialization(
-        context.asset_key,
-        partition=outcome.job.partition,
-        metadata=previews.metadata(outcome),
-        tags=_provenance(context, outcome.footer.data_version, outcome.job),
+def _deps(artifact: Artifact) -> list[dg.AssetKey]:
+    above = [*artifact.inputs.values(), *([artifact.raw] if artifact.reads else [])]
+    return [dg.AssetKey(key.split("/")) for key in above]
+
+
+def _check(
+    instance: dg.DagsterInstance, key: dg.AssetKey, job: Job, name: str, passed: bool, findings: Sequence[Finding]
+) -> dg.AssetCheckEvaluation:
+    """A check's result, of the materialization that was written before it."""
+    from segassets import artifact
+
+    severity, metadata = artifact.about_check(findings)
+    target = None
+    if passed:
+        where = dg.AssetRecordsFilter(key, asset_partitions=[job.partition] if job.partition else None)
+        for record in instance.fetch_materializations(where, limit=1).records:
+            target = AssetCheckEvaluationTargetMaterializationData(
+                storage_id=record.storage_id, run_id=record.run_id, timestamp=record.timestamp
+            )
+    return dg.AssetCheckEvaluation(
+        key, name, passed, metadata, target, severity, partition=job.partition, blocking=True
     )
 
 
-def _provenance(context: dg.AssetExecutionContext, data_version: str, job: Job) -> dict[str, str]:
+def _make(job: Job) -> tuple[Outcome, dict[str, Any]]:
+    """Make and publish it; and what to tell of it, which is looked at while it lies in its stage."""
+    with job.store.locked(job.artifact.key, job.partition) as lock:
+        job.workers_lock = lock.workers_path
+        outcome = prepare(job)
+        told = previews.metadata(outcome)
+        outcome.publish()
+    return outcome, told
+
+
+def _materialization(
+    context: dg.AssetExecutionContext, outcome: Outcome, told: dict[str, Any]
+) -> dg.AssetMaterialization:
+    deps = context.assets_def.asset_deps[context.asset_key]
+    return dg.AssetMaterialization(
+        context.asset_key,
+        partition=outcome.job.partition,
+        metadata=told,
+        tags=_provenance(context.instance, deps, outcome.footer.data_version, outcome.job),
+    )
+
+
+def _provenance(
+    instance: dg.DagsterInstance, deps: Iterable[dg.AssetKey], data_version: str, job: Job
+) -> dict[str, str]:
     """The tags that Dagster itself writes for an output: version, code, and the version and event of each input."""
     tags = {
         "dagster/data_version": data_version,
         "dagster/data_version_is_user_provided": "true",
         "dagster/code_version": job.artifact.code_version,
     }
-    for key in context.assets_def.asset_deps[context.asset_key]:
-        event = _latest(context.instance, key, job.partition)
+    for key in deps:
+        event = _latest(instance, key, job.partition)
         if event is None:
             continue
         said = event.asset_materialization or event.asset_observation
