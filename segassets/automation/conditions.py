@@ -1,16 +1,21 @@
 """Automation conditions: what has been made is made again when, and only when, what it is made from has another version.
 
-The edge is Dagster's own (`data_version_changed` of an input since the last tick), so that a failed run is not started
-again by every tick. But a version also changes in the run that then makes the rest from it: `MadeFromAnother` compares
-with the versions that the last materialization was made from. What has never been made is left to people, to the
-sensors for new files and to `fill_missing`.
+Compared are the versions that the inputs had at the last materialization with those that they have now, as Dagster's
+records say. So a run that has made a whole chain leaves nothing to do, however many versions it has changed; and
+each combination of versions is asked for once, so that a failed run is not repeated by every tick. What has never been
+made is left to people, to the sensors for new files and to `fill_missing`.
 """
 
+import hashlib
+import json
+from collections.abc import Iterable
+
 import dagster as dg
+from dagster._core.definitions.events import AssetKeyPartitionKey
 from dagster._core.events import DagsterEventType
 
 NAME = "bring_up_to_date"
-_INPUT = "dagster/input_data_version/"
+_POINTER = "dagster/input_event_pointer/"
 _VERSION = "dagster/data_version"
 
 ABOUT = (
@@ -22,9 +27,11 @@ ABOUT = (
 
 
 class MadeFromAnother(dg.AutomationCondition):
-    """Whether a partition was last made from another version of an input than the one that is there now.
+    """Whether a partition was last made from another version of an input than the one that is there now, and has not
+    been asked for since. It has to come last in a conjunction: what is true here is taken for requested.
 
-    Inputs with other partitions are not compared: of these, any change counts.
+    Of inputs with other partitions Dagster does not know which version was used: any change since the last look counts.
+    The cursor holds, by partition, a digest of the versions that were looked at.
     """
 
     @property
@@ -32,65 +39,98 @@ class MadeFromAnother(dg.AutomationCondition):
         return "made_from_another_version"
 
     def evaluate(self, context: dg.AutomationContext) -> dg.AutomationResult:
-        wanted = context.candidate_subset
-        if wanted.is_empty:
-            return dg.AutomationResult(context, wanted)
+        before = json.loads(context.cursor or "{}")
         view = context.asset_graph_view
         node = view.asset_graph.get(context.key)
+        partitioned = node.partitions_def is not None
+        wanted = context.candidate_subset
+        keys = [] if wanted.is_empty else list(wanted.expensively_compute_partition_keys()) if partitioned else [None]
         above = [view.asset_graph.get(key) for key in node.parent_keys]
-        if any(one.partitions_def != node.partitions_def for one in above):
-            return dg.AutomationResult(context, wanted)
-        names = [_INPUT + one.key.to_user_string() for one in above]
-        keys = wanted.expensively_compute_partition_keys() if node.partitions_def is not None else [None]
-        made = _tags(view.instance, context.key, DagsterEventType.ASSET_MATERIALIZATION, names, keys)
-        now = {name: _now(view.instance, one, keys) for name, one in zip(names, above, strict=True)}
-        other = {
-            key
-            for key in keys
-            if key in made and any(key in now[name] and made[key].get(name) != now[name][key] for name in names)
-        }
-        if node.partitions_def is None:
-            return dg.AutomationResult(context, wanted if other else context.get_empty_subset())
-        subset = view.get_asset_subset_from_asset_partitions(
-            context.key, {dg.AssetKeyPartitionKey(context.key, key) for key in other}
-        )
-        return dg.AutomationResult(context, subset)
+        alike = {one.key.to_user_string(): one for one in above if one.partitions_def == node.partitions_def}
+        elsewhere = _digest(_all_versions(view.instance, one) for one in above if one not in alike.values())
+        made = _tags(view.instance, context.key, DagsterEventType.ASSET_MATERIALIZATION, keys)
+        now = {name: _now(view.instance, one, keys) for name, one in alike.items()}
+        after, due = dict(before), set()
+        for key in keys:
+            versions = {name: found[key] for name, found in now.items() if key in found}
+            known, mark = before.get(str(key)), _digest([versions]) + elsewhere
+            if key not in made or known == mark:
+                continue
+            after[str(key)] = mark
+            changed_elsewhere = known is not None and not known.endswith(elsewhere)
+            if changed_elsewhere or _made_from_others(
+                view.instance, context.key, key, {name: (alike[name], version) for name, version in versions.items()}
+            ):
+                due.add(key)
+        found = context.get_empty_subset()
+        if due and partitioned:
+            found = view.get_asset_subset_from_asset_partitions(
+                context.key, {AssetKeyPartitionKey(context.key, key) for key in due}
+            )
+        return dg.AutomationResult(context, wanted if due and not partitioned else found, cursor=json.dumps(after))
+
+
+def _digest(values: Iterable) -> str:
+    return hashlib.sha256(json.dumps(list(values), sort_keys=True).encode()).hexdigest()[:16]
+
+
+def _all_versions(instance: dg.DagsterInstance, node) -> list:
+    """Every partition of an input with its version."""
+    keys = [None] if node.partitions_def is None else None
+    found = _tags(instance, node.key, _kind(node), keys)
+    return sorted([str(key), tags.get(_VERSION)] for key, tags in found.items())
 
 
 def _now(instance: dg.DagsterInstance, node, keys) -> dict:
     """The version of an input that is there now, by partition."""
-    kind = DagsterEventType.ASSET_OBSERVATION if node.is_external else DagsterEventType.ASSET_MATERIALIZATION
-    found = _tags(instance, node.key, kind, [_VERSION], keys)
+    found = _tags(instance, node.key, _kind(node), keys)
     return {key: tags[_VERSION] for key, tags in found.items() if _VERSION in tags}
 
 
-def _tags(instance: dg.DagsterInstance, key: dg.AssetKey, kind: DagsterEventType, names: list[str], keys) -> dict:
-    """Tags of the latest event of each partition: one query, however many there are."""
-    if list(keys) == [None]:
-        fetch = (
-            instance.fetch_observations
-            if kind is DagsterEventType.ASSET_OBSERVATION
-            else instance.fetch_materializations
-        )
-        records = fetch(dg.AssetRecordsFilter(key), limit=1).records
-        event = records and (records[0].asset_materialization or records[0].asset_observation)
-        return {None: dict(event.tags or {})} if event else {}
-    return dict(instance.event_log_storage.get_latest_tags_by_partition(key, kind, names, asset_partitions=list(keys)))
+def _made_from_others(instance: dg.DagsterInstance, asset: dg.AssetKey, key: str | None, inputs: dict) -> bool:
+    """Whether a partition's inputs have other versions than when it was last made.
+
+    Dagster notes with a materialization how far the events of each input had come: the version is that of the input's
+    last event up to there. What it calls the version of the input is a digest, and none for raw files.
+    """
+    tags = _last(instance, asset, key, DagsterEventType.ASSET_MATERIALIZATION)
+    for name, (node, version) in inputs.items():
+        pointer = tags.get(_POINTER + name, "")
+        if pointer.isdecimal() and _last(instance, node.key, key, _kind(node), int(pointer)).get(_VERSION) != version:
+            return True
+    return False
+
+
+def _kind(node) -> DagsterEventType:
+    return DagsterEventType.ASSET_OBSERVATION if node.is_external else DagsterEventType.ASSET_MATERIALIZATION
+
+
+def _last(
+    instance: dg.DagsterInstance, asset: dg.AssetKey, key: str | None, kind: DagsterEventType, upto: int | None = None
+) -> dict[str, str]:
+    """The tags of a partition's last event, or of the last up to a certain one."""
+    before = None if upto is None else upto + 1
+    wanted = dg.AssetRecordsFilter(asset, asset_partitions=[key] if key else None, before_storage_id=before)
+    observed = kind is DagsterEventType.ASSET_OBSERVATION
+    records = (instance.fetch_observations if observed else instance.fetch_materializations)(wanted, limit=1).records
+    event = records and (records[0].asset_materialization or records[0].asset_observation)
+    return dict(event.tags or {}) if event else {}
+
+
+def _tags(instance: dg.DagsterInstance, key: dg.AssetKey, kind: DagsterEventType, keys) -> dict:
+    """The version of the last event of each partition: one query, however many there are."""
+    if keys == [None]:
+        tags = _last(instance, key, None, kind)
+        return {None: tags} if tags else {}
+    storage = instance.event_log_storage
+    return dict(storage.get_latest_tags_by_partition(key, kind, [_VERSION], None if keys is None else list(keys)))
 
 
 def up_to_date() -> dg.AutomationCondition:
     """The condition of every asset that is made from others."""
-    changed = dg.AutomationCondition.any_deps_match(dg.AutomationCondition.data_version_changed()).with_label(
-        "an input has another data version"
-    )
-    handled = dg.AutomationCondition.newly_requested() | dg.AutomationCondition.newly_updated()
     return (
-        changed.since(handled)
-        & ~dg.AutomationCondition.any_deps_missing()
-        & ~dg.AutomationCondition.any_deps_in_progress()
-        & ~dg.AutomationCondition.in_progress()
-        & MadeFromAnother()
-    ).with_label("bring_up_to_date")
+        ~dg.AutomationCondition.in_progress() & ~dg.AutomationCondition.any_deps_in_progress() & MadeFromAnother()
+    ).with_label(NAME)
 
 
 def sensor(run_tags: dict[str, str]) -> dg.AutomationConditionSensorDefinition:

@@ -3,15 +3,24 @@
 from __future__ import annotations
 
 import datetime
+import functools
 import itertools
 from collections.abc import Sequence
 
 import dagster as dg
 
 from segassets.automation import due
+from segassets.definitions import defs
 from segassets_tests.dagster.platform import Platform
 
 QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
+
+
+@functools.cache
+def _loaded() -> tuple[dg.Definitions, dg.RepositoryDefinition]:
+    """The definitions know nothing of raw folder, store or home: once a session is enough."""
+    found = defs()
+    return found, found.get_repository_def()
 
 
 class Automation:
@@ -19,8 +28,8 @@ class Automation:
 
     def __init__(self, platform: Platform):
         self.catalogue = platform.catalogue()
+        self.catalogue.__dict__["definitions"], self.repository = _loaded()
         self.catalogue.register()
-        self.repository = self.catalogue.definitions.get_repository_def()
         self.cursors: dict[str, str | None] = {}
         self.said: str | None = None
         self.keys: set[str] = set()

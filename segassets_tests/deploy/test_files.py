@@ -9,6 +9,7 @@ import dagster as dg
 import pytest
 import yaml
 
+from segassets.cli import cli
 from segassets_tests.deploy.templates import DEPLOY, install, template
 
 KUBERNETES = sorted((DEPLOY / "kubernetes").rglob("*.yaml"))
@@ -125,6 +126,22 @@ def test_compose_publishes_one_port_on_loopback_and_gives_the_socket_to_the_daem
     (location,) = template("docker/workspace.yaml")["load_from"]
     assert location["grpc_server"]["host"] in services
     assert services["webserver"]["network_mode"] == "service:proxy"
+    check_ui(services["webserver"]["command"])
+
+
+def check_ui(command: list[str]) -> None:
+    """The command line of the webserver's container is one that `segassets` takes, without a second daemon."""
+    program, name, *arguments = command
+    context = cli.commands[name].make_context(name, list(arguments))
+    assert program == "segassets" and context.params["no_daemon"] and not context.params["read_only"]
+    assert len(context.params["public_urls"]) == 1 and "SEGASSETS_PUBLIC_URL" in context.params["public_urls"][0]
+    assert str(context.params["workspace"]) == "/opt/segassets/workspace.yaml"
+
+
+def test_the_webservers_pod_starts_what_there_is():
+    (command,) = [c["args"] for name, _, c in containers() if (name, c["name"]) == ("segassets-webserver", "webserver")]
+    check_ui(command)
+    assert "SEGASSETS_PUBLIC_URL" in object_of("ConfigMap", "segassets-settings")["data"]
 
 
 def test_compose_hands_on_every_variable_that_the_instance_and_the_runs_need():
