@@ -13,6 +13,8 @@ from typing import Literal
 
 Severity = Literal["error", "warning", "info"]
 SEVERITIES: tuple[Severity, ...] = ("error", "warning", "info")
+#: Of one kind of finding, that many are listed where an input may bring any number; the rest is counted.
+MAX_LISTED = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,3 +90,23 @@ class BadItem(Exception):
     def __init__(self, *findings: Finding):
         self.findings = list(findings)
         super().__init__("; ".join(str(finding) for finding in findings))
+
+
+def capped(findings: list[Finding], most: int = MAX_LISTED) -> list[Finding]:
+    """The findings, at most `most` of a code and severity; what was left out is counted in one more finding.
+
+    Errors of an image are all kept, because the share of rejected images is counted from them.
+    """
+    kept, counts = [], Counter()
+    for finding in findings:
+        if finding.severity == "error" and finding.image is not None:
+            kept.append(finding)
+            continue
+        kind = finding.severity, finding.code
+        counts[kind] += 1
+        if counts[kind] <= most:
+            kept.append(finding)
+    for (severity, code), count in counts.items():
+        if count > most:
+            kept.append(Finding(severity, code, f"{count - most:,} more of these are not listed"))
+    return kept

@@ -24,9 +24,9 @@ from segassets.formats import few_shot as few
 from segassets.formats import maskterial_checks as checks
 from segassets.formats import maskterial_released as released
 from segassets.formats import maskterial_tree_checks as tree
+from segassets.formats.file_kinds import looks_like
 from segassets.formats.maskterial import threshold_names
 from segassets.formats.split_zip import safe_name
-from segassets.formats.tar_index import looks_like
 from segassets.sources.ref import Ref, files_at
 from segassets.store import names
 from segassets.work.plans import each, files, groups

@@ -12,7 +12,7 @@ import warnings
 
 from PIL import Image, ImageFile
 
-from segassets.formats.tar_index import looks_like
+from segassets.formats.file_kinds import looks_like
 
 #: Pillow's own limit. SA-1B's photographs have 3 to 17 million pixels.
 MAX_PIXELS = 89_478_485

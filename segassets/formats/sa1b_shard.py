@@ -7,9 +7,9 @@ from dataclasses import replace
 
 import numpy as np
 
-from segassets.findings import BadItem, Finding, error, warning
+from segassets.findings import BadItem, Finding, capped, error, warning
 from segassets.formats.sa1b import MAX_JSON_BYTES
-from segassets.formats.tar_index import TarMember, capped
+from segassets.formats.tar_index import TarMember
 
 #: A real picture has about 0.6 MB, a real JSON 0.06: what is hundreds of times larger is not read into memory.
 LIMITS = (("jpg", "jpg_unreadable", 256 << 20), ("json", "json_corrupt", MAX_JSON_BYTES))

@@ -24,7 +24,7 @@ import requests
 import tenacity
 import urllib3
 
-from segassets.formats.tar_index import looks_like
+from segassets.formats.file_kinds import looks_like
 from segassets.sources.links import NEW_LINKS
 
 CHUNK = 1 << 20

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import BinaryIO
 
 from segassets.findings import BadItem, error
-from segassets.formats.tar_index import is_gzip
+from segassets.formats.file_kinds import is_gzip
 from segassets.sources.raw import Raw
 from segassets.sources.ref import Ref, files_at
 from segassets.store import names

@@ -10,15 +10,17 @@ from typing import Any, BinaryIO
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+#: Texts that many files share are held once: a partition may have a million files.
+_SHARED = pa.dictionary(pa.int32(), pa.string())
 SCHEMA = pa.schema(
     [
         ("path", pa.string()),  # below the store's root
         ("bytes", pa.int64()),
         ("digest", pa.binary()),
-        ("digest_kind", pa.string()),  # "sha256", or "etag" where a server-side copy was never read
+        ("digest_kind", _SHARED),  # "sha256", or "etag" where a server-side copy was never read
         ("content", pa.binary()),  # sha256 of what the file decodes to
-        ("item", pa.string()),
-        ("source", pa.string()),
+        ("item", _SHARED),
+        ("source", _SHARED),
     ]
 )
 _KEY = b"segassets"
@@ -59,7 +61,7 @@ def encode(files: pa.Table, footer: Footer) -> bytes:
 def decode(data: bytes) -> tuple[pa.Table, Footer]:
     """The files and the footer of a manifest."""
     file = pq.ParquetFile(io.BytesIO(data))
-    return file.read(), _footer(file)
+    return file.read().cast(SCHEMA), _footer(file)
 
 
 def read_footer(file: BinaryIO) -> Footer:

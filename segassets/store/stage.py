@@ -383,7 +383,9 @@ class Stage:
 
     def _read_file_table(self) -> pa.Table:
         tables = [
-            pq.read_table(io.BytesIO(self.place.files.read(self.place.batch(summary.batch, "files.parquet"))))
+            pq.read_table(io.BytesIO(self.place.files.read(self.place.batch(summary.batch, "files.parquet")))).cast(
+                manifest.SCHEMA
+            )
             for summary in self.batches()
             if summary.files
         ]

@@ -69,7 +69,7 @@ def materialize(folder: Path, workers: int) -> dict[str, float]:
     }
     found: dict[str, float] = {}
     for asset in ASSETS:
-        command = [sys.executable, "-c", "from segassets.cli import console; console()", "materialize", f"sa1b/{asset}"]
+        command = [sys.executable, "-c", "from segassets.cli import main; main()", "materialize", f"sa1b/{asset}"]
         before, cpu = time.perf_counter(), _cpu()
         done = subprocess.run([*command, "--only"], env=environment, capture_output=True, text=True)
         assert done.returncode == 0, done.stderr

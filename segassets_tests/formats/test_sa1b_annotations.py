@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from segassets.formats import rle, sa1b
 from segassets.formats.sa1b import coco_record, controlnet_row, rank_order, read_annotations
-from segassets.formats.tar_index import classify, scan
+from segassets.formats.sa1b_members import classify
+from segassets.formats.tar_index import scan
 
 GOLDEN = Path(__file__).parents[3] / "shared" / "golden" / "sa1b"
 H, W = 20, 30

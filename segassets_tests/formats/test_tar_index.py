@@ -10,8 +10,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from segassets.findings import MAX_LISTED
 from segassets.formats import tar_index
-from segassets.formats.tar_index import TarMember, classify, is_gzip, looks_like, scan
+from segassets.formats.file_kinds import is_gzip, looks_like
+from segassets.formats.sa1b_members import classify
+from segassets.formats.tar_index import TarMember, scan
 
 GOLDEN = Path(__file__).parents[3] / "shared" / "golden" / "sa1b"
 
@@ -296,7 +299,7 @@ def test_classify_missing_partners():
 
 def test_many_strangers_are_counted_not_listed():
     _, findings = classify(members(*(f"x{i}" for i in range(5000)), *(f"sa_{i}.jpg" for i in range(3000))))
-    assert sum(f.code == "unexpected_member" for f in findings) == tar_index.MAX_LISTED + 1
+    assert sum(f.code == "unexpected_member" for f in findings) == MAX_LISTED + 1
     assert sum(f.code == "missing_json" for f in findings) == 3000
 
 

@@ -6,7 +6,7 @@ from segassets.artifact import artifact
 from segassets.defs.sa1b import show
 from segassets.defs.sa1b.members import SHARD, members
 from segassets.defs.sa1b.partitions import SHARDS
-from segassets.formats import tar_index
+from segassets.formats import sa1b_members, tar_index
 from segassets.formats.sa1b_items import INDEX_ROWS, MASK_ROWS, index_image, mask_rows
 from segassets.formats.sa1b_shard import judged, without_oversized
 from segassets.sources.plain_tar import plain_tar
@@ -37,7 +37,7 @@ def shard_index(raw, partition, *, decode: bool = True, allow_truncated: bool = 
     tar = plain_tar(raw, path)
     with tar.open() as stream:
         scan = tar_index.scan(stream)
-    images, findings = tar_index.classify(scan.members)
+    images, findings = sa1b_members.classify(scan.members)
     images, oversized = without_oversized(images)
     findings = judged([*scan.problems, *findings, *oversized], len(images), allow_truncated, path)
     items = [
