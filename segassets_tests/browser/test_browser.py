@@ -62,6 +62,7 @@ def test_findings_and_lineage(page, picture):
     page.goto("/assets/sa1b/masks?view=lineage&lineageScope=upstream&lineageDepth=3")
     for name in ("masks", "mask_table", "shard_index"):
         expect(page.get_by_text(name, exact=True).last).to_be_visible()
+    expect(page.get_by_text("Loading...")).to_have_count(0)
     picture("lineage")
 
 

@@ -233,7 +233,10 @@ class Upkeep:
     def requested(self) -> set[tuple[str, str]]:
         """What a tick asks for."""
         result = dg.evaluate_automation_conditions(
-            defs=self.automation.catalogue.definitions, instance=self.automation.instance, cursor=self.cursor
+            defs=self.automation.catalogue.definitions,
+            instance=self.automation.instance,
+            asset_selection=dg.AssetSelection.assets(*(f"sa1b/{name}" for name in SHARD_ASSETS)),
+            cursor=self.cursor,
         )
         self.cursor = result.cursor
         return {
@@ -286,6 +289,19 @@ def test_the_same_content_goes_no_further(upkeep, made):
     told = upkeep.carried_out()
     assert len(told) == 1, "what is made from the tar itself; their versions come out as they were"
     assert not {"masks", "control_images", "coco"} & {name for name, _ in told[0]}
+
+
+def test_the_sensor_itself_asks_for_all_that_is_stale_once(made):
+    """The real tick, over all assets; what is asked for is a backfill of the daemon's, or a run."""
+    automation = Automation(made)
+    shard(made.tar, first=1, masks=2)
+    automation.tick("raw_changed")
+    (request,) = automation.tick("bring_up_to_date")
+    subset = request.asset_graph_subset
+    asked = {key.path[-1] for key in subset.asset_keys} if subset else {key.path[-1] for key in request.asset_selection}
+    assert asked == {"shard_index", "images", "mask_table", "captions", "webdataset"}
+    assert request.tags["segassets/automated"] == "true"
+    assert automation.tick("bring_up_to_date") == []
 
 
 def test_a_run_that_has_made_everything_itself_is_enough(upkeep, made):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dagster as dg
 import pytest
+from dagster._daemon.auto_run_reexecution.auto_run_reexecution import filter_runs_to_should_retry
 
 from segassets.automation import due, filling
 from segassets.automation.build import groups_of
@@ -212,6 +213,32 @@ def test_a_tick_that_has_no_time_left_says_so(made: Platform, monkeypatch):
     automation = Automation(made)
     monkeypatch.setattr(filling, "SECONDS", -1)
     assert automation.night() == [] and "0 groups" in automation.said
+
+
+def test_the_daemon_repeats_a_run_whose_process_died_and_none_that_failed(fresh: Platform):
+    """With the instance that segassets writes; the templates of deploy/ say the same."""
+    shard(fresh.tar, first=1, bad=2)
+    automation = Automation(fresh)
+    requests = of_shards(automation.night())
+    (result,) = automation.carry_out(requests)
+    instance = automation.instance
+    failed = instance.get_run_by_id(result.run_id)
+    assert failed.status is dg.DagsterRunStatus.FAILURE
+    job = automation.catalogue.definitions.resolve_job_def("fill_range")
+    died = instance.create_run_for_job(job, run_config=requests[0].run_config, tags=requests[0].tags)
+    instance.report_run_failed(died, "its process is gone")
+    died = instance.get_run_by_id(died.run_id)
+    assert list(filter_runs_to_should_retry([failed, died], instance)) == [died]
+
+
+def test_every_asset_is_in_the_pool_whose_limit_counts_runs(fresh: Platform):
+    automation = Automation(fresh)
+    definitions = automation.catalogue.definitions
+    for key in automation.catalogue.artifacts:
+        assert definitions.get_assets_def(dg.AssetKey(key.split("/"))).op.pool == "cores", key
+    assert definitions.resolve_job_def("fill_range").all_node_defs[0].pool == "cores"
+    pools = automation.instance.get_concurrency_config().pool_config
+    assert pools.pool_granularity.value == "run" and pools.default_pool_limit == 2
 
 
 @pytest.mark.parametrize("longest", [1, 2, 100])

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
+import shutil
+import subprocess
 from collections.abc import Iterator
 
 import dagster as dg
@@ -142,6 +145,26 @@ def test_the_webservers_pod_starts_what_there_is():
     (command,) = [c["args"] for name, _, c in containers() if (name, c["name"]) == ("segassets-webserver", "webserver")]
     check_ui(command)
     assert "SEGASSETS_PUBLIC_URL" in object_of("ConfigMap", "segassets-settings")["data"]
+
+
+def test_compose_takes_the_file(tmp_path):
+    """Compose's own check, where it is installed; the first version does not know the project's name yet."""
+    if not shutil.which("docker-compose"):
+        pytest.skip("no docker-compose (apt-get install -y --no-install-recommends docker-compose)")
+    text = (DEPLOY / "docker/compose.yaml").read_text(encoding="utf-8")
+    (tmp_path / "compose.yaml").write_text(text.replace("name: segassets\n", "", 1))
+    given = dict.fromkeys(re.findall(r"\$\{(\w+)", text), "given") | {
+        "SEGASSETS_PUBLIC_URL": "https://data.example.org"
+    }
+    command = ["docker-compose", "-f", str(tmp_path / "compose.yaml"), "config"]
+    done = subprocess.run(command, env={**os.environ, **given}, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    services = yaml.safe_load(done.stdout)["services"]
+    assert "https://data.example.org" in services["webserver"]["command"]
+    with pytest.raises(subprocess.CalledProcessError):
+        subprocess.run(
+            command, env={**os.environ, **given, "SEGASSETS_PG_PASSWORD": ""}, capture_output=True, check=True
+        )
 
 
 def test_compose_hands_on_every_variable_that_the_instance_and_the_runs_need():

@@ -140,9 +140,9 @@ def client(proxy) -> Iterator[httpx.Client]:
 
 
 def test_nobody_comes_in_without_a_login(proxy):
-    assert httpx.get(proxy).status_code == 401
-    assert httpx.post(f"{proxy}/graphql", json=QUERY).status_code == 401
-    assert httpx.get(proxy, auth=(LOGIN[0], "a guess")).status_code == 401
+    assert httpx.get(proxy, timeout=60).status_code == 401
+    assert httpx.post(f"{proxy}/graphql", json=QUERY, timeout=60).status_code == 401
+    assert httpx.get(proxy, auth=(LOGIN[0], "a guess"), timeout=60).status_code == 401
 
 
 def test_with_a_login_the_ui_works_from_its_own_pages_and_from_programs(client):
