@@ -48,7 +48,7 @@ def arrivals(
         registered = set(context.instance.get_dynamic_partitions(definition.name))
         new = [key for key in found.keys if key not in registered]
         made = context.instance.get_materialized_partitions(dg.AssetKey(first.split("/")))
-        before = json.loads(context.cursor or "{}")
+        before = _cursor(context)
         after: dict[str, list[str]] = {}
         requests: list[dg.RunRequest] = []
         for key in found.keys:
@@ -70,6 +70,12 @@ def arrivals(
     return sensor
 
 
+def _cursor(context: dg.SensorEvaluationContext) -> dict:
+    """What the last tick noted; nothing when that was another version of the sensor."""
+    found = json.loads(context.cursor or "{}")
+    return found if isinstance(found, dict) else {}
+
+
 def _version(known: settings.Settings, listing: Listing, first: str, key: str) -> str:
     """What the raw files of a partition look like."""
     raw = Raw(known.raw, first.split("/")[0], readers(first, key), known.store, listing)
@@ -85,29 +91,30 @@ _ABOUT = (
 
 def new_datasets(groups: Sequence[Group], job: dg.JobDefinition) -> dg.SensorDefinition:
     """The sensor for everything that has none of its own. The cursor holds, for each group of assets, what its raw files
-    looked like at the last tick, and whether runs were started for just that. Off until switched on."""
+    looked like at the last tick, and how many runs were started for just that. Off until switched on."""
     mine = [group for group in groups if getattr(group.partitions, "name", None) not in _watched]
 
     @dg.sensor(name=NEW_DATASETS, job=job, minimum_interval_seconds=SECONDS, description=_ABOUT)
     def sensor(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.SkipReason:
         look = Look(settings.load())
         partitions.register(context.instance, look.settings, look.listing)
-        before = json.loads(context.cursor or "{}")
+        before = _cursor(context)
         after: dict[str, list] = {}
         requests: list[dg.RunRequest] = []
         for group in mine:
             keys = group.partition_keys(context.instance)
-            new = {key: assets for key in keys if (assets := _of_nothing(group, key, look))}
+            busy = set(filling.under_way(context.instance, group, keys))
+            new = {key: assets for key in keys if key not in busy and (assets := _of_nothing(group, key, look))}
             if not new:
                 continue
             state = _state(group, new, look)
-            known, started = before.get(group.name, ["", False])
-            started = started and known == state
-            if known == state and not started:
+            known, started = before.get(group.name, ["", 0])
+            started = started if known == state else 0
+            if known == state:
                 pieces = list(ranges(keys, set(new), filling.PARTITIONS_PER_RUN))
-                if len(requests) + len(pieces) <= RUNS_PER_TICK:
-                    requests += [filling.request(group, piece, new, f"{state} {piece[0]}") for piece in pieces]
-                    started = True
+                now = pieces[started : started + RUNS_PER_TICK - len(requests)]
+                requests += [filling.request(group, piece, new, f"{state} {piece[0]}") for piece in now]
+                started += len(now)
             after[group.name] = [state, started]
         if not requests:
             waiting = [name for name, (_, started) in after.items() if not started]

@@ -26,6 +26,7 @@ JOB, STEP = "fill_range", "fill"
 PARTITIONS_PER_RUN = 100
 #: The daemon gives a tick 60 s (DAGSTER_SCHEDULE_GRPC_TIMEOUT_SECONDS); what was not looked at is looked at next time.
 SECONDS = 45
+AT_ONCE = 100
 GROUP_TAG = "segassets/fill"
 FIRST_TAG, LAST_TAG = "dagster/asset_partition_range_start", "dagster/asset_partition_range_end"
 
@@ -38,7 +39,7 @@ UNDER_WAY = [
 ]
 
 ABOUT = (
-    "Every night at two, makes what is missing or stale wherever its raw input is there: new partitions, changed raw "
+    "Every night at two (UTC), makes what is missing or stale wherever its raw input is there: new partitions, changed raw "
     "files, changed code. One run a contiguous range of partitions of a dataset (at most "
     f"{PARTITIONS_PER_RUN}), with all assets that are due. What could not be made is named once, by the run that "
     "tried, and tried again only when its input or the code has changed. Options that were chosen when something was "
@@ -55,23 +56,35 @@ def schedule(groups: Sequence[Group], job: dg.JobDefinition) -> dg.ScheduleDefin
         look = Look(settings.load())
         partitions.register(context.instance, look.settings, look.listing)
         requests, late = [], []
+        at = f"{context.scheduled_execution_time:%Y-%m-%dT%H:%M}"
         for group in groups:
-            if time.monotonic() > until:
-                late.append(group.name)
-                continue
             keys = group.partition_keys(context.instance)
-            look.read_ahead([(asset, key) for asset in group.keys for key in keys])
-            missing = {key: assets for key in keys if (assets := due(group, key, look))}
-            for key in _under_way(context.instance, group, keys):
+            missing, complete = _missing(group, keys, look, until)
+            for key in under_way(context.instance, group, keys):
                 missing.pop(key, None)
             for piece in ranges(keys, set(missing), PARTITIONS_PER_RUN):
-                at = f"{context.scheduled_execution_time:%Y-%m-%dT%H:%M}"
                 requests.append(request(group, piece, missing, f"{piece[0]} {at}"))
+            if not complete:
+                late.append(group.name)
         if late:
             context.log.warning(f"no time left for {', '.join(late)}; what was read is remembered: evaluate again")
         return requests or dg.SkipReason(f"nothing is missing or stale in {len(groups) - len(late)} groups of assets")
 
     return fill_missing
+
+
+def _missing(
+    group: Group, keys: Sequence[str | None], look: Look, until: float
+) -> tuple[dict[str | None, list[str]], bool]:
+    """What is due of each partition, and whether there was time to look at all of them."""
+    found: dict[str | None, list[str]] = {}
+    for start in range(0, len(keys), AT_ONCE):
+        some = keys[start : start + AT_ONCE]
+        if time.monotonic() > until:
+            return found, False
+        look.read_ahead([(asset, key) for asset in group.keys for key in some])
+        found |= {key: assets for key in some if (assets := due(group, key, look))}
+    return found, True
 
 
 def request(
@@ -87,7 +100,7 @@ def request(
     return dg.RunRequest(run_key=f"{group.name} {run_key}", run_config={"ops": {STEP: {"config": config}}}, tags=tags)
 
 
-def _under_way(instance: dg.DagsterInstance, group: Group, keys: Sequence[str | None]) -> Iterator[str | None]:
+def under_way(instance: dg.DagsterInstance, group: Group, keys: Sequence[str | None]) -> Iterator[str | None]:
     """The partitions of earlier nights' runs that have not ended."""
     for run in instance.get_runs(dg.RunsFilter(tags={GROUP_TAG: group.name}, statuses=UNDER_WAY)):
         first, last = run.tags.get(FIRST_TAG), run.tags.get(LAST_TAG)

@@ -190,6 +190,29 @@ def test_a_new_dataset_that_cannot_be_made_is_no_storm(fresh: Platform):
     assert automation.carry_out(requests)[0].success
 
 
+def test_what_a_run_is_still_making_is_not_started_again(fresh: Platform):
+    """A run over many partitions publishes one after the other: what is left of them is no new dataset."""
+    automation = Automation(fresh)
+    automation.tick("new_datasets")
+    requests = automation.tick("new_datasets")
+    job = automation.catalogue.definitions.resolve_job_def("fill_range")
+    runs = [automation.instance.create_run_for_job(job, tags=r.tags, run_config=r.run_config) for r in requests]
+    for _ in range(3):
+        assert automation.tick("new_datasets") == []
+    for run in runs:
+        automation.instance.report_run_failed(run)
+    automation.keys.clear()
+    automation.tick("new_datasets")
+    assert ranges(automation.tick("new_datasets")) == ranges(requests), "their process died: nothing was tried"
+
+
+def test_a_cursor_of_an_older_version_is_no_error(fresh: Platform):
+    automation = Automation(fresh)
+    automation.cursors = dict.fromkeys(("new_sa1b_shards", "new_datasets"), '["sa_000000"]')
+    assert len(automation.tick("new_sa1b_shards")) == 2
+    assert automation.tick("new_datasets") == []
+
+
 def test_changed_raw_files_are_noted_once_and_make_stale_what_was_made_from_them(made: Platform):
     automation = Automation(made)
     automation.tick("raw_changed")

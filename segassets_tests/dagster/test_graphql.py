@@ -44,7 +44,7 @@ SCHEDULE = """mutation { scheduleDryRun(timestamp: 1900000000, selectorData: {
     repositoryName: "__repository__", repositoryLocationName: "segassets", scheduleName: "fill_missing"}) {
     __typename ... on PythonError { message } ... on DryRunInstigationTick {
         evaluationResult { skipReason error { message } runRequests { runKey jobName tags { key value } } } } } }"""
-SENSOR = """mutation($name: String!) { sensorDryRun(selectorData: {
+SENSOR = """mutation($name: String!) { sensorDryRun(cursor: null, selectorData: {
     repositoryName: "__repository__", repositoryLocationName: "segassets", sensorName: $name}) {
     __typename ... on PythonError { message } ... on DryRunInstigationTick {
         evaluationResult { skipReason error { message } runRequests { jobName } } } } }"""
