@@ -17,7 +17,7 @@ from dagster._core.events import AssetMaterializationPlannedData, DagsterEvent
 
 from segassets import previews
 from segassets.declaration import Artifact
-from segassets.errors import PartitionRejected, SegassetsError, Skip
+from segassets.errors import Busy, PartitionRejected, SegassetsError, Skip
 from segassets.findings import Finding, info
 from segassets.work.make import Job, Outcome, prepare
 
@@ -62,10 +62,6 @@ def by_hand(context: dg.OpExecutionContext, job: Job, observed: bool) -> Iterato
     from segassets.automation import observe
 
     instance, key = context.instance, dg.AssetKey(job.artifact.key.split("/"))
-    planned = DagsterEvent.build_asset_materialization_planned_event(
-        context.job_name, context.op.name, AssetMaterializationPlannedData(key, job.partition)
-    )
-    instance.report_dagster_event(planned, context.run_id)
     if observed and (observation := observe.observation(instance, context.run_id, job)) is not None:
         yield observation
     try:
@@ -74,14 +70,26 @@ def by_hand(context: dg.OpExecutionContext, job: Job, observed: bool) -> Iterato
         artifact.note_skip(job.artifact.key, job.partition, str(nothing))
         yield _check(instance, key, job, artifact.FINDINGS, True, [info("skipped", str(nothing))])
         raise
-    except PartitionRejected as rejected:
-        yield _check(instance, key, job, artifact.FINDINGS, False, rejected.findings)
+    except Exception as problem:
+        if not isinstance(problem, Busy):
+            _attempted(context, key, job.partition)
+        if isinstance(problem, PartitionRejected):
+            yield _check(instance, key, job, artifact.FINDINGS, False, problem.findings)
         raise
     tags = _provenance(instance, _deps(job.artifact), outcome.footer.data_version, job)
     yield dg.AssetMaterialization(key, partition=job.partition, metadata=told, tags=tags)
     yield _check(instance, key, job, artifact.FINDINGS, True, outcome.findings)
     if job.artifact.check is not None:
         yield _check(instance, key, job, artifact.OUTPUT, True, outcome.checked)
+
+
+def _attempted(context: dg.OpExecutionContext, key: dg.AssetKey, partition: str | None) -> None:
+    """Have Dagster call the partition failed, when the run ends as it now will. Not said beforehand of all: what is
+    skipped would be called failed as well, because of others."""
+    planned = DagsterEvent.build_asset_materialization_planned_event(
+        context.job_name, context.op.name, AssetMaterializationPlannedData(key, partition)
+    )
+    context.instance.report_dagster_event(planned, context.run_id)
 
 
 def _deps(artifact: Artifact) -> list[dg.AssetKey]:

@@ -2,7 +2,7 @@
 
 Dagster gives a run over a range of partitions one success or failure, and none to what is made from them in the same
 run. So these runs have one step, which goes from partition to partition, makes what is due of each, inputs first, and
-reports every asset partition by its own events: planned, materialized with its own data version, checked. One that
+reports every asset partition by its own events: materialized with its own data version, checked, or failed. One that
 cannot be made fails alone; the run goes on, and fails at its end with the names of all of them.
 """
 
