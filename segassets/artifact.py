@@ -4,7 +4,6 @@ Parameters are edges, the docstring is the description, keyword-only parameters 
 mappings stay Dagster's own objects. What it hides: IO keys, events, checks, metadata, the lock and the stage.
 """
 
-import contextvars
 import inspect
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -12,47 +11,15 @@ from typing import Any, get_args, get_origin
 
 import dagster as dg
 
-from segassets import declaration
+from segassets import cluster, declaration, ledger, previews, runs, settings
+from segassets.automation import observe
+from segassets.automation.groups import POOL
 from segassets.declaration import Artifact, Option
 from segassets.errors import PartitionRejected, SegassetsError, Skip, plainly
-from segassets.findings import Finding, info, tally
-from segassets.work.make import Job, Outcome, prepare
-
-FINDINGS = "findings"
-OUTPUT = "output"
-#: Every artifact keeps the cores busy: the limit of this pool (`concurrency` in dagster.yaml) counts runs.
-POOL = "cores"
-
-#: Where the command line hears which steps had nothing to do; Dagster itself only shows a step without output.
-skipped: contextvars.ContextVar[list | None] = contextvars.ContextVar("skipped", default=None)
-
-
-def note_skip(asset: str, partition: str | None, reason: str) -> None:
-    """Tell whoever listens that a partition had nothing to be made from."""
-    heard = skipped.get()
-    if heard is not None:
-        heard.append((asset, partition, reason))
-
-
-_registry: dict[str, Artifact] = {}
-_definitions: dict[str, dg.AssetsDefinition] = {}
-
-
-def registry() -> Mapping[str, Artifact]:
-    """Every declared artifact, by key, in the order of declaration."""
-    return _registry
-
-
-def readers(key: str, partition: str | None) -> tuple[str, ...]:
-    """The patterns of all raw files that an artifact, or another one of the same raw asset and partitions, reads."""
-    raw, partitions = _registry[key].raw, _definitions[key].partitions_def
-    patterns = (
-        pattern
-        for other, declared in _registry.items()
-        if declared.raw == raw and _definitions[other].partitions_def == partitions
-        for pattern in declared.patterns(partition)
-    )
-    return tuple(sorted(set(patterns)))
+from segassets.registry import declare
+from segassets.reporting import FINDINGS, OUTPUT, check_result, checks_done, passed, skip
+from segassets.work.job import Job
+from segassets.work.make import Outcome, prepare
 
 
 def artifact(
@@ -112,9 +79,9 @@ def artifact(
             dimensions=_dimensions(partitions),
             whole_inputs=whole_inputs if isinstance(whole_inputs, Mapping) else dict.fromkeys(whole_inputs),
         )
-        _registry[key] = declared
-        _definitions[key] = _asset(declared, partitions, inspect.getdoc(function) or "", backfill)
-        return _definitions[key]
+        definition = _asset(declared, partitions, inspect.getdoc(function) or "", backfill)
+        declare(declared, definition)
+        return definition
 
     return wrap
 
@@ -145,6 +112,7 @@ def _asset(
         pool=POOL,
         config_schema={option.name: _field(option) for option in declared.options} | _COMMON,
         io_manager_key="store",
+        required_resource_keys={"cluster"},
         output_required=False,  # a range run reports each partition by itself and has no output
         check_specs=checks,
         kinds={"segassets"},
@@ -187,8 +155,6 @@ def _describe(text: str, declared: Artifact) -> str:
 
 
 def _execute(context: dg.AssetExecutionContext, declared: Artifact, handles: Mapping[str, Any]) -> Iterator[Any]:
-    from segassets import ledger, runs
-
     runs.tag_run(context.instance, context.run_id)
     # The backfill daemon launches a single partition, too, as a range: of one.
     partitioned = context.has_partition_key or context.has_partition_key_range
@@ -207,8 +173,6 @@ def _execute(context: dg.AssetExecutionContext, declared: Artifact, handles: Map
 
 
 def _job(context: dg.AssetExecutionContext, declared: Artifact, partition: str | None, handles: Mapping) -> Job:
-    from segassets import settings
-
     config = dict(context.op_execution_context.op_config)
     return Job(
         declared,
@@ -219,14 +183,13 @@ def _job(context: dg.AssetExecutionContext, declared: Artifact, partition: str |
         options=declared.parse_options(config),
         run_id=context.run_id,
         say=context.log.info,
+        connect=cluster.joining(context),
         handles={name: handle for name, handle in handles.items() if name not in declared.whole_inputs},
     )
 
 
 def _one(context: dg.AssetExecutionContext, declared: Artifact, job: Job) -> Iterator[Any]:
     """One partition, through the IO manager: it publishes while the lock is held."""
-    from segassets.automation import observe
-
     try:
         yield from observe.raw_observation(context, job)
         with job.store.locked(declared.key, job.partition) as lock:
@@ -260,61 +223,8 @@ class Staged:
 
 
 def _output(staged: Staged) -> dg.Output:
-    from segassets import previews
-
     return dg.Output(
         staged,
         data_version=dg.DataVersion(staged.outcome.footer.data_version),
         metadata=previews.metadata(staged.outcome),
-    )
-
-
-def passed(context: dg.AssetExecutionContext, outcome: Outcome) -> Iterator[Any]:
-    """The results of the checks of a partition that was published."""
-    yield check_result(context, outcome.job, FINDINGS, True, outcome.findings)
-    if outcome.job.artifact.check is not None:
-        yield check_result(context, outcome.job, OUTPUT, True, outcome.checked)
-
-
-def skip(context: dg.AssetExecutionContext, job: Job, nothing: Skip) -> Iterator[Any]:
-    """A partition that there is nothing to be made from: no output, so that what is made from it is skipped, too."""
-    context.log.info(f"{job.label}: skipped: {nothing}")
-    note_skip(job.artifact.key, job.partition, str(nothing))
-    yield check_result(context, job, FINDINGS, True, [info("skipped", str(nothing))])
-
-
-def checks_done(context: dg.AssetExecutionContext) -> Iterator[dg.Output]:
-    """What Dagster insists on: an output of every check. Results were given before, or nothing was to be checked."""
-    for spec in context.assets_def.check_specs:
-        yield dg.Output(None, spec.get_python_identifier())
-
-
-def about_check(findings: Sequence[Finding]) -> tuple[dg.AssetCheckSeverity, dict[str, Any]]:
-    """Severity and metadata of a check's result."""
-    from segassets import previews
-
-    counts = tally(findings)
-    severity = dg.AssetCheckSeverity.ERROR if counts["error"] else dg.AssetCheckSeverity.WARN
-    return severity, {**{f"{name}s": count for name, count in counts.items()}, **previews.findings_table(findings)}
-
-
-def check_result(
-    context: dg.AssetExecutionContext, job: Job, name: str, passed: bool, findings: Sequence[Finding]
-) -> dg.AssetCheckEvaluation:
-    """A check's result for the job's partition: in a run over a range Dagster would record one for no partition."""
-    severity, metadata = about_check(findings)
-    result = dg.AssetCheckResult(
-        asset_key=context.asset_key, check_name=name, passed=passed, severity=severity, metadata=metadata
-    )
-    step = context.get_step_execution_context()
-    step.wipe_input_asset_version_info(context.asset_key)  # else it speaks of the first partition of the range
-    found = result.to_asset_check_evaluation(step)
-    return dg.AssetCheckEvaluation(
-        found.asset_key,
-        name,
-        passed,
-        found.metadata,
-        found.target_materialization_data if passed else None,
-        found.severity,
-        partition=job.partition,
     )

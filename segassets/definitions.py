@@ -4,8 +4,9 @@ from pathlib import Path
 
 import dagster as dg
 
-from segassets import settings
+from segassets import cluster, settings
 from segassets.automation.build import automated
+from segassets.cards.assets import cards
 from segassets.store.io_manager import StoreIOManager
 from segassets.user_defs import load_user_defs
 
@@ -13,9 +14,12 @@ from segassets.user_defs import load_user_defs
 @dg.definitions
 def defs() -> dg.Definitions:
     """All datasets of the package, and those of the folder SEGASSETS_DEFS."""
+    own = load_user_defs(settings.load().defs)
+    resources = {"store": StoreIOManager(), **cluster.default(own.resources or {})}
     datasets = dg.Definitions.merge(
-        dg.load_from_defs_folder(path_within_project=Path(__file__).parent), load_user_defs(settings.load().defs)
+        dg.load_from_defs_folder(path_within_project=Path(__file__).parent),
+        own,
+        dg.Definitions(resources=resources, executor=dg.in_process_executor),
     )
-    return dg.Definitions.merge(
-        automated(datasets), dg.Definitions(resources={"store": StoreIOManager()}, executor=dg.in_process_executor)
-    )
+    served = automated(datasets)
+    return dg.Definitions.merge(served, dg.Definitions(assets=cards(served)))

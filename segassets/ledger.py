@@ -15,18 +15,17 @@ import dagster as dg
 from dagster._core.definitions.asset_checks.asset_check_evaluation import AssetCheckEvaluationTargetMaterializationData
 from dagster._core.events import AssetMaterializationPlannedData, DagsterEvent
 
-from segassets import previews
+from segassets import previews, reporting
+from segassets.automation import observe
 from segassets.declaration import Artifact
 from segassets.errors import Busy, PartitionRejected, SegassetsError, Skip
 from segassets.findings import Finding, info
-from segassets.work.make import Job, Outcome, prepare
+from segassets.work.job import Job
+from segassets.work.make import Outcome, prepare
 
 
 def each_partition(context: dg.AssetExecutionContext, jobs: Sequence[Job]) -> Iterator[Any]:
     """Make, publish and report every partition; Failure at the end names those that could not be made."""
-    from segassets import artifact
-    from segassets.automation import observe
-
     _refuse_downstream(context)
     failed: dict[str, str] = {}
     for job in jobs:
@@ -34,12 +33,12 @@ def each_partition(context: dg.AssetExecutionContext, jobs: Sequence[Job]) -> It
             yield from observe.raw_observation(context, job)
             outcome, told = _make(job)
             yield _materialization(context, outcome, told)
-            yield from artifact.passed(context, outcome)
+            yield from reporting.passed(context, outcome)
         except Skip as nothing:
-            yield from artifact.skip(context, job, nothing)
+            yield from reporting.skip(context, job, nothing)
         except PartitionRejected as rejected:
             failed[str(job.partition)] = str(rejected)
-            yield artifact.check_result(context, job, artifact.FINDINGS, False, rejected.findings)
+            yield reporting.check_result(context, job, reporting.FINDINGS, False, rejected.findings)
         except SegassetsError as problem:
             failed[str(job.partition)] = str(problem)
     if failed:
@@ -49,7 +48,7 @@ def each_partition(context: dg.AssetExecutionContext, jobs: Sequence[Job]) -> It
             metadata={"failed": dg.MetadataValue.json(failed)},
             allow_retries=False,
         )
-    yield from artifact.checks_done(context)
+    yield from reporting.checks_done(context)
 
 
 def by_hand(context: dg.OpExecutionContext, job: Job, observed: bool) -> Iterator[Any]:
@@ -58,29 +57,26 @@ def by_hand(context: dg.OpExecutionContext, job: Job, observed: bool) -> Iterato
     `observed`: say which version of the raw files it is made from, since the raw asset has the same partitions. Raises
     what making it raises, after what is to be told of it.
     """
-    from segassets import artifact
-    from segassets.automation import observe
-
     instance, key = context.instance, dg.AssetKey(job.artifact.key.split("/"))
     if observed and (observation := observe.observation(instance, context.run_id, job)) is not None:
         yield observation
     try:
         outcome, told = _make(job)
     except Skip as nothing:
-        artifact.note_skip(job.artifact.key, job.partition, str(nothing))
-        yield _check(instance, key, job, artifact.FINDINGS, True, [info("skipped", str(nothing))])
+        reporting.note_skip(job.artifact.key, job.partition, str(nothing))
+        yield _check(instance, key, job, reporting.FINDINGS, True, [info("skipped", str(nothing))])
         raise
     except Exception as problem:
         if not isinstance(problem, Busy):
             _attempted(context, key, job.partition)
         if isinstance(problem, PartitionRejected):
-            yield _check(instance, key, job, artifact.FINDINGS, False, problem.findings)
+            yield _check(instance, key, job, reporting.FINDINGS, False, problem.findings)
         raise
     tags = _provenance(instance, _deps(job.artifact), outcome.footer.data_version, job)
     yield dg.AssetMaterialization(key, partition=job.partition, metadata=told, tags=tags)
-    yield _check(instance, key, job, artifact.FINDINGS, True, outcome.findings)
+    yield _check(instance, key, job, reporting.FINDINGS, True, outcome.findings)
     if job.artifact.check is not None:
-        yield _check(instance, key, job, artifact.OUTPUT, True, outcome.checked)
+        yield _check(instance, key, job, reporting.OUTPUT, True, outcome.checked)
 
 
 def _attempted(context: dg.OpExecutionContext, key: dg.AssetKey, partition: str | None) -> None:
@@ -101,9 +97,7 @@ def _check(
     instance: dg.DagsterInstance, key: dg.AssetKey, job: Job, name: str, passed: bool, findings: Sequence[Finding]
 ) -> dg.AssetCheckEvaluation:
     """A check's result, of the materialization that was written before it."""
-    from segassets import artifact
-
-    severity, metadata = artifact.about_check(findings)
+    severity, metadata = reporting.about_check(findings)
     target = None
     if passed:
         where = dg.AssetRecordsFilter(key, asset_partitions=[job.partition] if job.partition else None)

@@ -14,12 +14,14 @@ import numpy as np
 from PIL import Image
 
 from segassets.findings import Finding, tally
+from segassets.store.manifest import Footer
 from segassets.work.make import Outcome
 
 log = logging.getLogger("segassets")
 
 MAX_BYTES = 48_000
 MAX_FINDINGS = 50
+MAX_INPUTS = 50
 
 
 def metadata(outcome: Outcome) -> dict[str, Any]:
@@ -34,11 +36,27 @@ def metadata(outcome: Outcome) -> dict[str, Any]:
         "items per second": round(counts.get("items", 0) / max(seconds, 1e-3), 1),
         "dagster/uri": job.store.files.uri(job.artifact.target(job.partition) or ".segassets"),
         "unchanged": outcome.unchanged,
+        "provenance": dg.MetadataValue.json(provenance(footer)),
     }
     if footer.counts.get("rows"):
         found["dagster/partition_row_count"] = footer.counts["rows"]
     # What can be looked at comes first: the UI shows metadata in this order.
     return {**_shown(outcome), **findings_table(outcome.findings), **found}
+
+
+def provenance(footer: Footer) -> dict[str, Any]:
+    """From what, by which code and libraries, with which configuration; down to raw files: `segassets explain`."""
+    raw = {pattern: {"files": mark[0], "bytes": mark[1], "digest": mark[2]} for pattern, mark in footer.raw.items()}
+    made_from = dict(list(footer.inputs.items())[:MAX_INPUTS])
+    if len(footer.inputs) > MAX_INPUTS:
+        made_from["..."] = f"{len(footer.inputs) - MAX_INPUTS} more; segassets explain lists them"
+    return {
+        "raw files": {pattern: about for pattern, about in raw.items() if about["files"]},
+        "made from": made_from,
+        "configuration": footer.config,
+        "code version": footer.code_version,
+        "versions": footer.versions,
+    }
 
 
 def _shown(outcome: Outcome) -> dict[str, Any]:

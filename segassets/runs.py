@@ -10,10 +10,11 @@ from __future__ import annotations
 
 import os
 import socket
-from pathlib import Path
 from typing import NamedTuple
 
 from dagster import DagsterInstance, DagsterRun, DagsterRunStatus, RunsFilter
+
+from segassets.processes import IN_USE, process_start
 
 PROCESS_TAG = "segassets/process"
 
@@ -58,32 +59,10 @@ def free_dead_runs(instance: DagsterInstance) -> list[str]:
     return [run.run_id for run in runs if _is_dead(instance, run) and _report_ended(instance, run.run_id)]
 
 
-def process_start(pid: int) -> str | None:
-    """When a process started, in the kernel's clock ticks since boot; None when it is gone or cannot be told."""
-    try:
-        stat = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
-    except OSError:
-        return None
-    # The second field, the command's name, may hold blanks and parentheses: count from its end.
-    state, *fields = stat.rpartition(")")[2].split()
-    # A zombie is a process that has ended and that nobody has asked about yet.
-    return None if state in "ZXx" else fields[18]
-
-
 def is_alive(process: Process) -> bool:
     """Does this process of the current host still run? In doubt yes, since a living run must not be reported."""
     started = process_start(process.pid)
-    if started is not None:
-        return not process.started or started == process.started
-    if Path(f"/proc/{process.pid}/stat").exists():
-        return False  # a zombie
-    try:
-        os.kill(process.pid, 0)
-    except ProcessLookupError:
-        return False
-    except (PermissionError, OverflowError):
-        pass  # another user's process; a number that is none
-    return True
+    return started is not None and started in (process.started or started, IN_USE)
 
 
 def _is_dead(instance: DagsterInstance, run: DagsterRun) -> bool:

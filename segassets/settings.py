@@ -31,6 +31,8 @@ class Settings(BaseSettings):
     defs: Path | None = Field(None, description="a further folder of */defs.yaml: a user's own datasets")
     copy_mode: CopyMode = Field("auto", validation_alias="SEGASSETS_COPY", description="how unchanged files get in")
     workers: int = Field(default_factory=lambda: len(os.sched_getaffinity(0)), ge=1, le=1024)
+    engine: Literal["local", "ray"] = Field("local", description="where batches are carried out: here, or on a cluster")
+    ray_address: str = Field("auto", validation_alias="RAY_ADDRESS", description="Ray's own variable: the cluster")
     dagster_home: Path = Field(Path(".dagster_home"), validation_alias="DAGSTER_HOME")
 
     @field_validator("raw", "store")

@@ -15,7 +15,8 @@ import dagster as dg
 import pytest
 from dagster._core.remote_origin import RegisteredCodeLocationOrigin, RemoteJobOrigin, RemoteRepositoryOrigin
 
-from segassets.runs import PROCESS_TAG, Process, free_dead_runs, is_alive, process_start, process_tag, tag_run
+from segassets.processes import process_start
+from segassets.runs import PROCESS_TAG, Process, free_dead_runs, is_alive, process_tag, tag_run
 
 # What a killed process is: inside a step, in a pool, with the run tagged by the step itself.
 RUN = """

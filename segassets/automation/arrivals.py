@@ -13,10 +13,10 @@ from collections.abc import Sequence
 import dagster as dg
 
 from segassets import partitions, settings
-from segassets.artifact import readers
 from segassets.automation import filling, observe
 from segassets.automation.due import Look, due, ranges
 from segassets.automation.groups import AUTOMATED, Group
+from segassets.registry import readers
 from segassets.sources.raw import Listing, Raw
 
 RUNS_PER_TICK = 20

@@ -7,9 +7,9 @@ from collections.abc import Mapping
 
 import dagster as dg
 
-from segassets.artifact import registry
 from segassets.automation import arrivals, changes, conditions, filling
 from segassets.automation.groups import AUTOMATED, Group, groups, job
+from segassets.registry import registry
 
 #: A source that others change is looked at now and then; raw files of one's own and what is made of them do not age.
 MIRRORED = dg.FreshnessPolicy.time_window(

@@ -13,9 +13,9 @@ import dagster as dg
 from dagster._core.events import DagsterEventType
 
 from segassets import settings
-from segassets.artifact import readers
 from segassets.automation import observe
 from segassets.automation.groups import Group
+from segassets.registry import readers
 from segassets.sources.raw import Listing, Raw
 
 NAME = "raw_changed"

@@ -20,7 +20,8 @@ from segassets.sources.raw import Listing, Raw
 from segassets.store import manifest, names
 from segassets.store.files import Entry
 from segassets.store.store import Store
-from segassets.work.make import Job, fingerprint, input_versions
+from segassets.work.job import Job
+from segassets.work.make import fingerprint, input_versions
 
 THREADS = 16
 REMEMBERED = 100_000

@@ -13,10 +13,9 @@ from typing import Any
 
 import dagster as dg
 
-from segassets import ledger, partitions, runs, settings
-from segassets.artifact import POOL
+from segassets import cluster, ledger, partitions, runs, settings
 from segassets.automation.due import Look, due, ranges
-from segassets.automation.groups import AUTOMATED, Group
+from segassets.automation.groups import AUTOMATED, POOL, Group
 from segassets.errors import Busy, SegassetsError, Skip, plainly
 
 NAME = "fill_missing"
@@ -117,6 +116,7 @@ def range_job(
     @dg.op(
         name=STEP,
         pool=POOL,
+        required_resource_keys={"cluster"},
         out={},
         config_schema={
             "group": dg.Field(str, description="the job of a dataset whose assets are meant"),
@@ -174,7 +174,8 @@ def _fill(
             lost.add(artifact.key)
             context.log.info(f"{label}: not tried, because what it is made from was not made")
             continue
-        job = replace(look.job(artifact, partition), handles={}, run_id=context.run_id, say=context.log.info)
+        told = {"run_id": context.run_id, "say": context.log.info, "connect": cluster.joining(context)}
+        job = replace(look.job(artifact, partition), handles={}, **told)
         alike = bool(artifact.reads) and raw_partitions.get(artifact.raw) == group.partitions
         try:
             yield from ledger.by_hand(context, job, observed=alike)

@@ -14,6 +14,8 @@ import dagster as dg
 
 from segassets.declaration import Artifact
 
+#: Every asset keeps the cores busy: the limit of this pool (`concurrency` in dagster.yaml) counts runs.
+POOL = "cores"
 #: A person's run goes first in the queue.
 AUTOMATED = {"dagster/priority": "-1", "segassets/automated": "true"}
 

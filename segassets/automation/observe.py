@@ -9,9 +9,10 @@ from functools import lru_cache
 
 import dagster as dg
 
+from segassets.registry import readers
 from segassets.settings import load
 from segassets.sources.raw import Raw
-from segassets.work.make import Job
+from segassets.work.job import Job
 
 DATA_VERSION = "dagster/data_version"
 
@@ -39,8 +40,6 @@ def raw_observation(context: dg.AssetExecutionContext, job: Job) -> Iterator[dg.
 
 def observation(instance: dg.DagsterInstance, run_id: str, job: Job) -> dg.AssetObservation | None:
     """Which version of the raw files of its partition a run sees; None when that was said before."""
-    from segassets.artifact import readers
-
     key = dg.AssetKey(job.artifact.raw.split("/"))
     version, about = _look(run_id, job.artifact.dataset, readers(job.artifact.key, job.partition))
     if last_version(instance, key, job.partition) == version:

@@ -12,12 +12,13 @@ from typing import Any
 import dagster as dg
 
 from segassets import partitions as dynamic_partitions
-from segassets.artifact import registry
 from segassets.declaration import Artifact
 from segassets.errors import SegassetsError, UsageError
+from segassets.registry import registry
 from segassets.settings import Settings, is_remote, prepare_dagster_home
 from segassets.sources.raw import Raw
 from segassets.store.names import valid_key
+from segassets.store.store import Store
 
 
 def _check_folder(variable: str, root: str) -> None:
@@ -127,14 +128,16 @@ class Catalogue:
         Datasets of a family (`maskterial/<D>`) are apart: the raw files of one say nothing about another's.
         """
         found: list[tuple[Any, list[str]]] = []
+        place: dict[str, int] = {}
         for key in keys:
             mark = (self.partitions_def(key), key.rsplit("/", 1)[0])
-            for other, members in found:
-                if other == mark:
-                    members.append(key)
-                    break
-            else:
-                found.append((mark, [key]))
+            # Not before what it is made from, as a card would be in one group with a download.
+            earliest = max((place[up] for up in self.artifacts[key].inputs.values() if up in place), default=0)
+            alike = (n for n, (other, _) in enumerate(found) if n >= earliest and other == mark)
+            place[key] = next(alike, len(found))
+            if place[key] == len(found):
+                found.append((mark, []))
+            found[place[key]][1].append(key)
         return [(mark[0], members) for mark, members in found]
 
     def keys_of(self, definition: dg.PartitionsDefinition | None) -> list[str | None]:
@@ -176,6 +179,10 @@ class Catalogue:
 
     def missing_raw(self, key: str, partition: str | None) -> str | None:
         """Why a partition has no raw input; None when it has some, or needs none of its own."""
+        inputs = self.artifacts[key].inputs
+        if inputs and set(inputs) == set(self.artifacts[key].whole_inputs) and not self.artifacts[key].reads:
+            store = Store(self.settings.store)
+            return None if any(map(store.published, inputs.values())) else "nothing that it is made from is published"
         for name in self.with_inputs([key]):
             artifact = self.artifacts[name]
             if artifact.reads and self.partitions_def(name) == self.partitions_def(key):

@@ -8,28 +8,54 @@ from collections.abc import Iterator
 import pyarrow.compute as pc
 
 from segassets.commands.catalogue import Catalogue
+from segassets.commands.lineage import Lineage, reads
 from segassets.errors import SegassetsError
 from segassets.settings import is_remote
-from segassets.sources.raw import matches
+from segassets.sources.ref import files_at
+from segassets.store import manifest, names
 from segassets.store.manifest import Footer
 from segassets.store.store import Store
+
+LISTED = 100  # raw files that are named one by one
+DEPTH = 16
 
 
 def explain(catalogue: Catalogue, file: str) -> dict:
     """Asset, partition, item, sources, versions, configuration and time of a published file."""
     store = Store(catalogue.settings.store)
     path = _relative(file, store.root)
+    found = _published(catalogue, store, path)
+    if found is None:
+        raise SegassetsError(f"{path} was not published to {store.root}: no manifest lists it")
+    return _about(catalogue, store, *found)
+
+
+def _published(catalogue: Catalogue, store: Store, path: str) -> tuple[Footer, dict] | None:
+    """Who published a file, and its row. Only manifests of what may lie there are read, and of them only a part."""
     for asset in store.assets():
         for partition in store.published(asset):
-            handle = store.handle(asset, partition)
-            table = handle.all_files
-            row = table.filter(pc.equal(table["path"], path)).to_pylist()
-            if row:
-                return _about(catalogue, store, handle.footer, row[0])
-    raise SegassetsError(f"{path} was not published to {store.root}: no manifest lists it")
+            if _may_hold(catalogue, asset, partition, path):
+                found = manifest.find(store.files.open(names.manifest(asset, partition)), path)
+                if found is not None:
+                    store.handle(asset, partition).settled()
+                    return found
+    return None
+
+
+def _may_hold(catalogue: Catalogue, asset: str, partition: str | None, path: str) -> bool:
+    if path.startswith(f"{names.HOME}/"):
+        return path.startswith(f"{names.HOME}/rows/{asset}/")
+    if asset not in catalogue.artifacts:
+        return True  # of a dataset whose declaration is not here
+    into = catalogue.artifacts[asset].target(partition)
+    return not into or path.startswith(f"{into}/")
 
 
 def _about(catalogue: Catalogue, store: Store, footer: Footer, row: dict) -> dict:
+    lineage = Lineage(store, catalogue.settings, footer)
+    sources = _raw_sources(catalogue, store, footer, row["source"])
+    files = sources or lineage.raw_files
+    changed = lineage.changed()
     return {
         "file": row["path"],
         "bytes": row["bytes"],
@@ -38,7 +64,9 @@ def _about(catalogue: Catalogue, store: Store, footer: Footer, row: dict) -> dic
         "partition": footer.partition,
         "item": row["item"],
         "source": row["source"],
-        "raw files": sorted(_raw_of(catalogue, store, footer)),
+        "raw files": [*files[:LISTED], *([f"and {len(files) - LISTED} more"] if len(files) > LISTED else [])],
+        "raw as read": lineage.as_read(),
+        "since then": f"changed: {', '.join(changed)}" if changed else "nothing of it has changed",
         "made from": footer.inputs,
         "configuration": footer.config,
         "code version": footer.code_version,
@@ -46,29 +74,48 @@ def _about(catalogue: Catalogue, store: Store, footer: Footer, row: dict) -> dic
         "versions": footer.versions,
         "made at": footer.created,
         "run": footer.run_id,
+        "steps before": [
+            {
+                "asset": step.asset,
+                "partition": step.partition,
+                "code version": step.code_version,
+                "data version": step.data_version,
+                "configuration": step.config,
+                "versions": step.versions,
+                "made at": step.created,
+                "run": step.run_id,
+            }
+            for step in lineage.steps[1:]
+        ],
     }
 
 
-def _raw_of(catalogue: Catalogue, store: Store, footer: Footer) -> set[str]:
-    """The raw files behind a partition, its own and those of everything it was made from."""
-    dataset = footer.asset.split("/")[0]
-    found = {f"{dataset}/{pattern}" for pattern, mark in footer.raw.items() if mark[0]}
-    for upstream in footer.inputs:
-        asset, _, partition = upstream.partition(" ")
-        above = store.footer(asset, partition or footer.partition) or store.footer(asset, None)
-        if above is not None:
-            found |= _raw_of(catalogue, store, above)
-    return found
+def _raw_sources(catalogue: Catalogue, store: Store, footer: Footer, source: str | None, depth: int = 0) -> list[str]:
+    """The raw files that an item's own source names, through other published files; none when it does not say."""
+    found: set[str] = set()
+    for name in (source or "").split(", "):
+        path = name.partition("!")[0]
+        if reads(footer, path):
+            found.add(path)
+            continue
+        above = _published(catalogue, store, path) if path and depth < DEPTH else None
+        if path and above is None and files_at(catalogue.settings.raw).stat(path) is not None:
+            found.add(path)  # seen by the function itself, such as a photograph beside another dataset's labels
+            continue
+        further = _raw_sources(catalogue, store, above[0], above[1]["source"], depth + 1) if above else []
+        if not further:
+            return []  # half an answer would be a wrong one: all files of the partition are named instead
+        found.update(further)
+    return sorted(found)
 
 
 def made_from(catalogue: Catalogue, file: str) -> list[dict]:
     """Every published partition that was made from a raw file, at first hand or through other assets."""
     store = Store(catalogue.settings.store)
     path = _relative(file, catalogue.settings.raw)
-    dataset, _, inside = path.partition("/")
     footers = list(_footers(store))
-    direct = [f for f in footers if f.asset.split("/")[0] == dataset and any(matches(p, inside) for p in f.raw)]
-    reached = {(f.asset, f.partition): f for f in direct}
+    reached = {(footer.asset, footer.partition): footer for footer in footers if reads(footer, path)}
+    direct = set(reached)
     grew = True
     while grew:
         grew = False
@@ -84,12 +131,20 @@ def made_from(catalogue: Catalogue, file: str) -> list[dict]:
             "asset": footer.asset,
             "partition": footer.partition,
             "files": footer.counts.get("files", 0),
+            "files that name it": _naming(store, footer, path) if key in direct else 0,
             "published to": catalogue.artifacts[footer.asset].target(footer.partition) or ".segassets",
             "made at": footer.created,
         }
-        for footer in reached.values()
+        for key, footer in reached.items()
         if footer.asset in catalogue.artifacts
+        and not footer.asset.endswith("/card")  # it describes, no bytes of it are in
     ]
+
+
+def _naming(store: Store, footer: Footer, path: str) -> int:
+    """How many files of a partition have the raw file as their own source."""
+    sources = manifest.read_column(store.files.open(names.manifest(footer.asset, footer.partition)), "source")
+    return pc.sum(pc.match_substring(sources.cast("string"), path)).as_py() or 0
 
 
 def _is_input(upstream: str, footer: Footer, reached: dict) -> bool:

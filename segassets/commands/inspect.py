@@ -12,7 +12,7 @@ from typing import Any
 from segassets.declaration import Option
 from segassets.errors import UsageError
 from segassets.findings import BadItem, Finding, tally
-from segassets.formats import sa1b_members, tar_index
+from segassets.formats import sa1b_members
 from segassets.formats.sa1b_items import index_image
 from segassets.formats.sa1b_shard import judged, without_oversized
 from segassets.sources.plain_tar import plain_tar
@@ -52,8 +52,7 @@ def _sa1b_shard(path: Path, options: Mapping[str, str]) -> Inspected:
         raw = Raw(str(absolute.parent.parent), absolute.parent.name, [absolute.name], scratch)
         try:
             tar = plain_tar(raw, absolute.name)
-            with tar.open() as stream:
-                scan = tar_index.scan(stream)
+            scan = tar.scan()
             images, findings = sa1b_members.classify(scan.members)
             images, oversized = without_oversized(images)
             problems = [*scan.problems, *findings, *oversized]

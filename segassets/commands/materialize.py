@@ -9,10 +9,11 @@ from typing import Any
 
 import dagster as dg
 
-from segassets import artifact as artifacts
+from segassets import reporting
 from segassets.commands.catalogue import Catalogue, no_partition
 from segassets.errors import UsageError
-from segassets.work.make import Job, is_current
+from segassets.work.job import Job
+from segassets.work.make import is_current
 
 
 @dataclass(frozen=True)
@@ -239,7 +240,7 @@ def _run(
         for key in assets
     }
     skipped: list[tuple[str, str | None, str]] = []
-    token = artifacts.skipped.set(skipped)
+    token = reporting.skipped.set(skipped)
     try:
         result = catalogue.job.execute_in_process(
             asset_selection=asset_keys,
@@ -250,7 +251,7 @@ def _run(
             raise_on_error=False,
         )
     finally:
-        artifacts.skipped.reset(token)
+        reporting.skipped.reset(token)
     if any(_is_interrupt(event.step_failure_data) for event in result.all_events if event.is_step_failure):
         raise KeyboardInterrupt  # Dagster takes it for the failure of one step, and the next partition would be made
     yield from _report(catalogue, result, assets, keys, skipped)

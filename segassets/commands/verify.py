@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from segassets.commands.catalogue import Catalogue
+from segassets.formats.inflate import crc32
 from segassets.sources.ref import Ref
 from segassets.store.files import Entry, Folder
 from segassets.store.publish import by_folder
@@ -98,13 +99,17 @@ def _problem(
         return f"changed: {path} has {entry.size:,} bytes, published were {size:,}"
     if kind == "etag":
         return None if entry.version.encode() == digest else f"changed: {path} has another ETag than was published"
-    found = hashlib.sha256()
+    found, crc = hashlib.sha256(), 0
     try:
         for piece in pieces(Ref(store.root, path, 0, size)):  # with the size that the listing says, one request
-            found.update(piece)
+            if kind == "crc32":
+                crc = crc32(piece, crc)
+            else:
+                found.update(piece)
     except FileNotFoundError:
         return f"missing: {path}"
-    return None if found.digest() == digest else f"changed: {path} has other content than was published"
+    same = digest == (f"{crc:08x}".encode() if kind == "crc32" else found.digest())
+    return None if same else f"changed: {path} has other content than was published"
 
 
 def _all_ours(store: Store) -> dict[str, set[str]]:

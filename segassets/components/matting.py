@@ -5,6 +5,7 @@ attributes:
   dataset: My-Portraits        # the folder, or the archive, below maggie/ in the raw folder
   layout: image_eval           # image_train, image_eval, video
   splits: [natural, comp]
+  licence: CC BY 4.0           # and link, citation: for the lineage and the dataset's card
 """
 
 from typing import Literal
@@ -22,8 +23,6 @@ from segassets.sources.split_archive_tree import dataset_tree
 from segassets.store.names import valid_key
 from segassets.work.plans import Items, each
 
-LICENCE = "CC BY-NC 4.0 (published sets); your own for your own"
-
 
 class MattingDataset(dg.Component, dg.Model, dg.Resolvable):
     """A dataset for MaGGIe's loaders: its splits are partitions."""
@@ -36,6 +35,9 @@ class MattingDataset(dg.Component, dg.Model, dg.Resolvable):
     mode: Literal["train", "test"] = "test"
     clip_length: int = 0
     clip_overlap: int = -1
+    licence: str = "not stated; yours, if the dataset is your own"
+    link: str = "not stated"
+    citation: str = "not stated"
     #: How many images (videos) the published split has.
     counts: dict[str, int] = {}
 
@@ -50,7 +52,7 @@ class MattingDataset(dg.Component, dg.Model, dg.Resolvable):
             group_name="maggie",
             deps=[["maggie", "raw"]],
             description=f"The archive or the folder {self.dataset} in the raw folder's maggie/.",
-            metadata={"licence": LICENCE},
+            metadata={"licence": self.licence, "link": _linked(self.link), "citation": self.citation},
         )
         return dg.Definitions(assets=[raw, samples_asset(self, splits), trimaps_asset(self, splits)])
 
@@ -58,6 +60,10 @@ class MattingDataset(dg.Component, dg.Model, dg.Resolvable):
         """What the training code is configured with."""
         alphas = self.alpha_dir_name or ("pha" if self.layout == "video" else "alphas")
         return Layout(self.layout, split, alphas, self.mask_dir_name, self.mode, self.clip_length, self.clip_overlap)
+
+
+def _linked(text: str):
+    return dg.MetadataValue.url(text) if "://" in text else text
 
 
 def _reads(dataset: str) -> tuple[str, ...]:

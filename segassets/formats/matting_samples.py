@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from PIL import Image
 
-from segassets.findings import BadItem, Finding, error, warning
+from segassets.findings import BadItem, Finding, error, info, warning
 from segassets.formats import jpeg
 from segassets.formats.matting_layouts import MAX_INSTANCES, Layout, Sample
 
@@ -151,7 +151,7 @@ def _check_sum(sample: Sample, key: str, alphas: Sequence[np.ndarray], looked: L
     above = int(np.count_nonzero(total > MAX_SUM))
     if above:
         message = f"the alphas of {above:,} pixels add up to more than 255 (up to {int(total.max())})"
-        looked.findings.append(warning("alphas_sum", message, path=sample.image, image=key))
+        looked.findings.append(info("alphas_sum", message, path=sample.image, image=key))
 
 
 def _mask_findings(path: str, key: str, mask: np.ndarray, alpha: np.ndarray | None) -> list[Finding]:
@@ -169,7 +169,7 @@ def _mask_findings(path: str, key: str, mask: np.ndarray, alpha: np.ndarray | No
             error("mask_values", f"values {shown}{', ...' if len(values) > 6 else ''}; write 0 and 255", **where)
         )
     if alpha is not None and alpha.shape == mask.shape and (score := iou(alpha, mask)) < LOW_IOU:
-        findings.append(warning("mask_low_iou", f"its IoU with its alpha is {score:.2f}, below {LOW_IOU}", **where))
+        findings.append(info("mask_low_iou", f"its IoU with its alpha is {score:.2f}, below {LOW_IOU}", **where))
     return findings
 
 

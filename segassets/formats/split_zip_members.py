@@ -8,13 +8,15 @@ parts. Only the local header knows where in the slot the data begin. Source: the
 from __future__ import annotations
 
 import bz2
+import hashlib
 import importlib
+import struct
 import zipfile
-import zlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from segassets.findings import BadItem, Finding, error
+from segassets.formats.inflate import INFLATE_ERRORS, crc32, inflater
 from segassets.formats.split_zip import member_findings, safe_name
 from segassets.formats.split_zip_records import LOCAL, LOCAL_SIGNATURE, Directory
 
@@ -169,6 +171,17 @@ def index_columns(members: list[Member], parts: list[str]) -> dict[str, list]:
     return columns
 
 
+def content_digest(members: Iterable[Member]) -> bytes:
+    """What an archive holds, however it is cut and wherever it lies: names, sizes and CRCs, in the order of the data."""
+    digest = hashlib.sha256()
+    for member in members:
+        digest.update(
+            struct.pack("<IQQqH", member.crc, member.size, member.compressed_size, member.method, len(member.raw_name))
+        )
+        digest.update(member.raw_name)
+    return digest.digest()
+
+
 def _plain(text: str) -> str:
     return text.encode("utf-8", "replace").decode()
 
@@ -212,14 +225,19 @@ def contents(member: Member, slot: bytes | memoryview) -> bytes:
     """
     if member.problem is not None:
         raise BadItem(member.finding())
+    return b"".join(unpacked(member, [stored(member, slot)]))
+
+
+def stored(member: Member, slot: bytes | memoryview) -> bytes | memoryview:
+    """The stored data in a slot. Raises BadItem `bad_local_header`, `truncated_part`, `crc`."""
     start = data_at(member, bytes(slot[: LOCAL.size + len(member.raw_name)]))
-    stored = slot[start : start + member.compressed_size]
-    if len(stored) != member.compressed_size:
-        raise _damaged(member, f"{member.compressed_size - len(stored)} of its bytes cannot be read")
-    return b"".join(unpacked(member, [stored]))
+    data = slot[start : start + member.compressed_size]
+    if len(data) != member.compressed_size:
+        raise _damaged(member, f"{member.compressed_size - len(data)} of its bytes cannot be read")
+    return data
 
 
-def unpacked(member: Member, pieces: Iterable[bytes | memoryview]) -> Iterator[bytes]:
+def unpacked(member: Member, pieces: Iterable[bytes | memoryview]) -> Iterator[bytes | memoryview]:
     """The contents, a piece at a time, from the stored data; at most `size` bytes whatever the data say.
 
     Raises BadItem `crc` at the end when size or CRC differ, or where the data cannot be unpacked.
@@ -230,9 +248,9 @@ def unpacked(member: Member, pieces: Iterable[bytes | memoryview]) -> Iterator[b
             size += len(piece)
             if size > member.size:
                 raise _damaged(member, f"it unpacks to more than the {member.size} bytes that the directory states")
-            crc = zlib.crc32(piece, crc)
+            crc = crc32(piece, crc)
             yield piece
-    except (zlib.error, OSError, EOFError, ValueError) as problem:
+    except (*INFLATE_ERRORS, OSError, EOFError, ValueError) as problem:
         raise _damaged(member, f"its data cannot be unpacked ({problem})") from None
     if size != member.size:
         raise _damaged(member, f"{size} bytes, the directory states {member.size}")
@@ -240,16 +258,16 @@ def unpacked(member: Member, pieces: Iterable[bytes | memoryview]) -> Iterator[b
         raise _damaged(member, f"its CRC is {crc:08x}, the directory states {member.crc:08x}")
 
 
-def _plain_pieces(member: Member, pieces: Iterable[bytes | memoryview]) -> Iterator[bytes]:
+def _plain_pieces(member: Member, pieces: Iterable[bytes | memoryview]) -> Iterator[bytes | memoryview]:
     if member.method == 0:
         for piece in pieces:
             for start in range(0, len(piece), PIECE * 16):
-                yield bytes(piece[start : start + PIECE * 16])
+                yield piece[start : start + PIECE * 16]
         return
     machine = _decompressor(member)
     limit = member.size + 1
     for piece in pieces:
-        data = bytes(piece)
+        data = piece
         while (data or not _hungry(machine)) and not machine.eof and limit > 0:
             plain = machine.decompress(data, min(limit, PIECE * 16))
             limit -= len(plain)
@@ -269,7 +287,7 @@ def _hungry(machine) -> bool:
 def _decompressor(member: Member):
     """An object with `decompress(data, max_length)` and `eof` for the member's method."""
     if member.method == 8:
-        return zlib.decompressobj(-15)
+        return inflater()
     if member.method == 12:
         return bz2.BZ2Decompressor()
     if member.method == 14:

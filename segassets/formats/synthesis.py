@@ -82,11 +82,11 @@ def compose(
         scaled.append((name, box, size, alpha.crop(box).resize(size), decode))
     image, placed = background.copy(), []
     for name, box, size, alpha, decode in scaled:
-        place = _place(placed, np.asarray(alpha), (width, height), random)
+        matte = np.take(OPACITY, np.asarray(alpha))
+        place = _place(placed, matte, (width, height), random)
         if place is not None:
             picture = decode().crop(box).resize(size)
             image.paste(picture, place, alpha)
-            matte = OPACITY[np.asarray(alpha)]
             placed.append(Instance(name, *place, matte, picture, float(matte.sum(dtype=np.float64))))
     visible = [instance for instance in placed if instance.matte.any()]
     if not visible:
@@ -102,13 +102,12 @@ def _box(alpha: Image.Image, name: str) -> tuple[int, int, int, int]:
 
 
 def _place(
-    placed: list[Instance], alpha: np.ndarray, frame: tuple[int, int], random: np.random.RandomState
+    placed: list[Instance], opacity: np.ndarray, frame: tuple[int, int], random: np.random.RandomState
 ) -> tuple[int, int] | None:
     """Where the next person goes; those behind lose what is covered. None when three tries covered too much."""
-    h, w = alpha.shape
+    h, w = opacity.shape
     if frame[0] - w <= 0 or frame[1] - h <= 0:
         return None
-    opacity = OPACITY[alpha]
     for _ in range(TRIES):
         x, y = random.randint(0, frame[0] - w), random.randint(0, frame[1] - h)
         left = _covered(placed, opacity, x, y, frame)

@@ -10,6 +10,8 @@ import numpy as np
 from PIL import Image
 
 from segassets.findings import info
+from segassets.formats.jpeg_canvas import on_black
+from segassets.formats.memory import keep_freed_memory
 from segassets.formats.png import gray_png, rgb_png
 from segassets.formats.synthesis import Composite, NotMade, chosen, compose, levels, on_frame
 from segassets.items import File, Made
@@ -36,6 +38,7 @@ def synthetic_image(
 
     `people`: name → (picture, alpha), in the order of the draw. What cannot be made is an info finding `not_made`.
     """
+    keep_freed_memory()
     random = chosen(number, foregrounds, backgrounds)[2]
     try:
         given = [(name, _grey(alpha), _decoder(picture)) for name, (picture, alpha) in people.items()]
@@ -82,9 +85,7 @@ def _files(number: int, made: Composite, lossless: bool) -> list[File]:
     for k, instance in enumerate(made.instances):
         values = on_frame(levels(instance.matte), instance.x, instance.y, frame)
         files.append(File(f"alphas/{number}/{k}.png", gray_png(values)))
-        canvas = Image.new("RGB", frame)
-        canvas.paste(instance.picture, (instance.x, instance.y))
-        files.append(File(f"fg/{number}/{k}.jpg", jpeg(canvas)))
+        files.append(File(f"fg/{number}/{k}.jpg", on_black(instance.picture, instance.x, instance.y, frame)))
     if lossless:
         files.append(File(f"lossless/{number}.png", png(made.image)))
     return files

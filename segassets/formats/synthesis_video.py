@@ -29,6 +29,8 @@ NUMBERS = {
     ("test", "hard"): [(2, 80)],
 }
 OPACITY = np.arange(256) / 255
+CLEAR = 1 - OPACITY
+LEVELS = (OPACITY * 255).astype(np.uint8)
 
 
 @dataclass
@@ -146,45 +148,69 @@ class Mattes:
 
 
 def mattes(given: Plan, level: str, alpha: Callable[[int, int], Image.Image]) -> Mattes:
-    """Mattes of all frames. `alpha(clip, frame)`: a clip's grey alpha. Raises NotMade for a rejected video."""
+    """Mattes of all frames. `alpha(clip, frame)`: what of a clip's grey alpha lies in its box.
+
+    Raises NotMade for a rejected video.
+    """
     upper, lower = LIMITS[level]
     found = Mattes([], [])
     for frame in range(given.frames):
-        shown: list[np.ndarray] = []
+        shown: list[_Layer] = []
         pasted = []
         for k, clip in enumerate(given.clips):
-            scaled = alpha(k, frame).crop(clip.box).resize((clip.width, clip.height), Image.Resampling.BILINEAR)
-            opacity = OPACITY[np.asarray(scaled)[: given.size[1] - clip.y, : given.size[0] - clip.x]]
-            occlusion = _cover(shown, given.clips, opacity, k, given.size)
+            scaled = alpha(k, frame).resize((clip.width, clip.height), Image.Resampling.BILINEAR)
+            layer = _Layer(np.asarray(scaled)[: given.size[1] - clip.y, : given.size[0] - clip.x])
+            occlusion = _cover(shown, given.clips, layer, k, given.size)
             found.occlusion = max(found.occlusion, occlusion)
             if upper is not None and occlusion > upper:
                 raise NotMade(f"frame {frame}: occlusion {occlusion:.4f}, allowed is {upper}")
-            shown.append(opacity)
+            shown.append(layer)
             pasted.append(scaled)
         found.alphas.append(pasted)
-        found.visible.append([(share * 255).astype(np.uint8) for share in shown])
+        found.visible.append([layer.levels() for layer in shown])
     if lower is not None and found.occlusion < lower:
         raise NotMade(f"highest occlusion {found.occlusion:.4f}, needed is {lower}")
     return found
 
 
-def _cover(shown: list[np.ndarray], clips: list[Clip], opacity: np.ndarray, k: int, size: tuple[int, int]) -> float:
+class _Layer:
+    """A matte in a frame: 8-bit levels, and shares as soon as somebody covers it."""
+
+    def __init__(self, given: np.ndarray):
+        self.given, self.shape = given, given.shape
+        self.shares: np.ndarray | None = None
+        self.sum = 0.0
+
+    def opened(self) -> np.ndarray:
+        """The shares, to be changed in place."""
+        if self.shares is None:
+            self.shares = np.take(OPACITY, self.given)
+            self.sum = self.shares.sum()
+        return self.shares
+
+    def levels(self) -> np.ndarray:
+        """Visible levels, rounded down as upstream does."""
+        return np.take(LEVELS, self.given) if self.shares is None else (self.shares * 255).astype(np.uint8)
+
+
+def _cover(shown: list[_Layer], clips: list[Clip], front: _Layer, k: int, size: tuple[int, int]) -> float:
     """Take what clip `k` covers from those behind; the largest share that one of them loses."""
     worst = 0.0
-    for j, behind in enumerate(shown):
-        window, mine = _windows(clips[j], behind.shape, clips[k], opacity.shape)
-        before = behind.sum()
+    for j, layer in enumerate(shown):
+        window, mine = _windows(clips[j], layer.shape, clips[k], front.shape)
         if window is None:
             continue
-        part = behind[window]
-        covered = part * (1 - opacity[mine])
-        lost = 0.0
+        behind = layer.opened()
+        before, part = layer.sum, behind[window]
+        covered = part * np.take(CLEAR, front.given[mine])
+        lost, after = 0.0, 0.0
         if before > 0:
             after = before - part.sum() + covered.sum()
             lost = 1 - after / (before + SMALL)
             if any(limit is not None and abs(lost - limit) < NEAR for limits in LIMITS.values() for limit in limits):
                 lost = _exactly(behind, clips[j], window, covered, size)
         behind[window] = covered
+        layer.sum = after
         worst = max(worst, float(lost))
     return worst
 

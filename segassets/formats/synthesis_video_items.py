@@ -10,6 +10,7 @@ from typing import Any
 from PIL import Image
 
 from segassets.findings import info
+from segassets.formats.memory import keep_freed_memory
 from segassets.formats.png import gray_png
 from segassets.formats.synthesis import NotMade, on_frame
 from segassets.formats.synthesis_items import jpeg, png
@@ -29,24 +30,44 @@ VIDEO_ROWS = {
 
 
 class Source:
-    """A clip: the frames of its colours, and those of its alphas; without them the colours are RGBA."""
+    """A clip: the frames of its colours, and those of its alphas; without them the colours are RGBA.
+
+    An alpha is decoded once, for its box; what is not black of it is kept.
+    """
 
     def __init__(self, colours: Sequence[Any], alphas: Sequence[Any] | None):
         self.colours, self._alphas = colours, alphas
         self.count = len(colours if alphas is None else alphas)
+        self._kept: dict[int, tuple[tuple[int, int], Image.Image] | NotMade] = {}
 
-    def alpha(self, frame: int) -> Image.Image:
-        if self._alphas is not None:
-            return opened(self._alphas[frame]).convert("L")
-        picture = opened(self.colours[frame])
-        if picture.mode != "RGBA":
-            raise NotMade(f"{self.colours[frame].label} is no RGBA picture, and its clip has no alphas")
-        return picture.getchannel(3)
+    def alpha(self, frame: int, box: tuple[int, int, int, int]) -> Image.Image:
+        """What lies in the box. `box(frame)` comes first."""
+        kept = self._kept[frame]
+        if isinstance(kept, NotMade):
+            raise kept
+        (x, y), shown = kept
+        out = Image.new("L", (box[2] - box[0], box[3] - box[1]))
+        out.paste(shown, (x - box[0], y - box[1]))
+        return out
 
     def box(self, frame: int) -> tuple[int, int, int, int] | None:
         """Of what is not black; of RGBA pictures upstream looks at the luminance, not at the alpha."""
         picture = opened((self._alphas or self.colours)[frame])
-        return picture.convert("L").getbbox()
+        grey = picture.convert("L")
+        box = grey.getbbox()
+        if self._alphas is not None:
+            self._keep(frame, grey, box)
+        elif picture.mode == "RGBA":
+            alpha = picture.getchannel(3)
+            self._keep(frame, alpha, alpha.getbbox())
+        else:
+            told = f"{self.colours[frame].label} is no RGBA picture, and its clip has no alphas"
+            self._kept[frame] = NotMade(told)
+        return box
+
+    def _keep(self, frame: int, alpha: Image.Image, box: tuple[int, int, int, int] | None) -> None:
+        box = box or (0, 0, 1, 1)
+        self._kept[frame] = (box[:2], alpha.crop(box))
 
 
 def opened(ref: Any) -> Image.Image:
@@ -72,6 +93,7 @@ def synthetic_video(
 
     `clips`: (name, colours, alphas or None), in the order of the draw; `backgrounds`: name → frames.
     """
+    keep_freed_memory()
     names = [name for name, _, _ in clips]
     background = ""
     try:
@@ -81,7 +103,9 @@ def synthetic_video(
         frames = backgrounds[background]
         size = _size(frames[0])
         given = plan(random, level, [source.count for source in sources], size, len(frames), _boxes(sources))
-        found = mattes(given, level, lambda k, frame: sources[k].alpha(given.clips[k].start + frame))
+        found = mattes(
+            given, level, lambda k, frame: sources[k].alpha(given.clips[k].start + frame, given.clips[k].box)
+        )
         files = list(_frames(number, given, found, sources, frames, lossless))
     except NotMade as why:
         return _not_made(number, str(why), names, background)

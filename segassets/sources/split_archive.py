@@ -6,6 +6,7 @@ for extraction. Not here: the format (`formats.split_zip*`), the file-system vie
 
 from __future__ import annotations
 
+import random
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -14,15 +15,18 @@ from pathlib import Path
 
 from segassets.findings import BadItem, Finding, error
 from segassets.formats import split_zip
-from segassets.formats.split_zip_members import Member, contents, data_at, unpacked
+from segassets.formats.split_zip_members import Member, contents, data_at, stored, unpacked
 from segassets.formats.split_zip_records import LOCAL
 from segassets.items import File, Made
 from segassets.sources.ref import Ref, files_at
+from segassets.store.files import Folder
 
 BLOCK = 16 * 2**20  # stored bytes that are read at once, and the work of one batch
+CACHED = 2**20  # what is only checked stays in the processor's cache
 SMALL_GAP = 1 << 16
 LARGE = 96 * 2**20  # members of more bytes are unpacked piece by piece
 PIECE = 8 * 2**20
+UNCHECKED = ("encrypted", "unsupported_method", "missing_part")
 LOOKALIKES = ("{partition}.z*", "{partition}.Z*", "{partition} (*")
 
 
@@ -75,6 +79,17 @@ def _part(raw, name: str) -> ArchivePart:
 def parts_at(raw, names: Sequence[str]) -> list[ArchivePart]:
     """The parts with these names."""
     return [_part(raw, name) for name in names]
+
+
+def replaced_parts(raw, parts: Iterable[ArchivePart]) -> list[Finding]:
+    """An error a part that is no longer the file that the raw folder's listing showed."""
+    listed = {raw.ref(name).path: (name, entry) for name, entry in raw.files.items()}
+    told = "replaced or changed while the archive was read; run it again"
+    return [
+        error("part_changed", told, part=listed[part.path][0])
+        for part in parts
+        if files_at(part.root).stat(part.path) != listed[part.path][1]
+    ]
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,6 +152,11 @@ class MemberBlock:
     parts: tuple[ArchivePart, ...]
     members: tuple[Member, ...]
 
+    @property
+    def name(self) -> str:
+        """What a person may know it by."""
+        return f"{self.members[0].name} to {self.members[-1].name}"
+
     def load(self) -> Iterator[tuple[str, dict]]:
         first = self.members[0]
         if len(self.members) == 1 and first.problem is None and max(first.compressed_size, first.size) > LARGE:
@@ -182,14 +202,14 @@ class MemberBlocks:
         return [MemberBlock(self.parts, tuple(block)) for block in blocks(self.members)]
 
 
-def blocks(members: Iterable[Member]) -> Iterator[list[Member]]:
-    """Members in runs of at most `BLOCK` bytes, stored or unpacked, without large gaps; large members alone."""
+def blocks(members: Iterable[Member], limit: int = BLOCK) -> Iterator[list[Member]]:
+    """Members in runs of at most `limit` bytes, stored or unpacked, without large gaps; large members alone."""
     run: list[Member] = []
     stored = plain = 0
     for member in sorted(members, key=lambda member: member.position):
         size = max(member.end - member.position, 0)
         far = bool(run) and member.position - run[-1].end > SMALL_GAP
-        if run and (far or stored + size > BLOCK or plain + member.size > 2 * BLOCK):
+        if run and (far or stored + size > limit or plain + member.size > 2 * limit):
             yield run
             run, stored, plain = [], 0, 0
         run.append(member)
@@ -220,20 +240,40 @@ def damaged(parts: Sequence[ArchivePart], members: Sequence[Member], workers: in
 
     Encrypted members and unknown methods are passed over: nobody can check them. Inflating releases the GIL.
     """
-    unchecked = ("encrypted", "unsupported_method", "missing_part")
-    checked = [replace(m, problem=None) for m in members if m.problem not in unchecked and not m.is_folder]
+    checked = [replace(m, problem=None) for m in members if m.problem not in UNCHECKED and not m.is_folder]
+    local = all(isinstance(files_at(part.root), Folder) for part in parts)
     with ThreadPoolExecutor(max(1, workers)) as pool:
-        found = pool.map(lambda block: list(_damaged(parts, block)), blocks(checked))
+        found = pool.map(lambda block: list(_damaged(parts, block)), blocks(checked, CACHED if local else BLOCK))
         return [finding for findings in found for finding in findings]
 
 
 def _damaged(parts: Sequence[ArchivePart], block: Sequence[Member]) -> Iterator[Finding]:
-    for label, item in MemberBlock(tuple(parts), tuple(block)).load():
+    if len(block) == 1 and max(block[0].compressed_size, block[0].size) > LARGE:
+        loaded = [(block[0].name, {"member": block[0], "slot": None, "problem": None})]
+    else:
+        loaded = MemberBlock(tuple(parts), tuple(block)).load()
+    for label, item in loaded:
+        member, slot = item["member"], item["slot"]
         try:
-            if item["slot"] is None:
-                for _ in member_ref(parts, item["member"], label).pieces():
-                    pass
-            else:
-                contents(item["member"], item["slot"])
+            if item["problem"] is not None:
+                raise BadItem(error("missing_part", item["problem"], member=member.name, part=member.first_part))
+            read = (
+                member_ref(parts, member, label).pieces() if slot is None else unpacked(member, [stored(member, slot)])
+            )
+            for _ in read:
+                pass
         except BadItem as bad:
             yield from (finding for finding in bad.findings if finding.code != "unsupported_method")
+
+
+def sampled(members: Iterable[Member], size: int, seed: str) -> list[Member]:
+    """As many members as have at most `size` stored bytes together, drawn at random; the same for the same seed."""
+    drawn = [member for member in members if not member.is_folder]
+    random.Random(seed).shuffle(drawn)
+    chosen = []
+    for member in drawn:
+        length = member.end - member.position
+        if length <= size:
+            chosen.append(member)
+            size -= length
+    return chosen

@@ -29,16 +29,19 @@ class Handle:
     def label(self) -> str:
         return f"{self.asset} {self.partition}" if self.partition else self.asset
 
-    @cached_property
-    def _manifest(self) -> tuple[pa.Table, manifest.Footer]:
-        files = files_at(self.root)
-        if files.stat(names.publishing(self.asset, self.partition)) is not None:
+    def settled(self) -> None:
+        """BeingPublished while files are being put into place: they are of this manifest, or of the next."""
+        if files_at(self.root).stat(names.publishing(self.asset, self.partition)) is not None:
             raise BeingPublished(
                 f"{self.label} is being published; try again in a moment (if its run was killed, "
                 f"run: segassets materialize {self.asset})"
             )
+
+    @cached_property
+    def _manifest(self) -> tuple[pa.Table, manifest.Footer]:
+        self.settled()
         try:
-            return manifest.decode(files.read(names.manifest(self.asset, self.partition)))
+            return manifest.decode(files_at(self.root).read(names.manifest(self.asset, self.partition)))
         except FileNotFoundError:
             hint = f" --partition '{self.partition}'" if self.partition else ""
             raise NotPublished(

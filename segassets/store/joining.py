@@ -1,14 +1,13 @@
-"""Putting ranges of files and literal bytes into one file without moving the data through this process.
+"""Putting ranges of objects and literal bytes into one object by server-side copies: the data stay on S3.
 
-On S3 by server-side multipart copies, on disk by `copy_file_range`. Belongs here: how pieces become requests. Not here:
-which pieces (`formats.split_zip_merge`). Rules of S3: every part of an upload but the last has 5 MiB to 5 GiB, there
-are at most 10,000 of them. Source: the MaGGIe specification 1.6, the performance specification 4.
+Belongs here: how pieces become requests. Not here: which pieces (`formats.split_zip_merge`), a folder's files
+(`joining_disk`). Rules of S3: every part of an upload but the last has 5 MiB to 5 GiB, there are at most 10,000 of
+them. Source: the MaGGIe specification 1.6, the performance specification 4.
 """
 
 from __future__ import annotations
 
 import contextlib
-import os
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -16,14 +15,13 @@ from itertools import pairwise
 
 from segassets.errors import SegassetsError
 from segassets.sources.ref import Ref, files_at
-from segassets.store.files import Bucket, Folder
+from segassets.store.files import Bucket
 
 MIN_PART = 5 * 2**20
 MAX_PART = 5 * 2**30
 MAX_PARTS = 10_000
 PART = 512 * 2**20
 COPIES = 12
-PIECE = 16 * 2**20
 
 
 @dataclass(frozen=True)
@@ -110,8 +108,9 @@ def merge_on_s3(
                 for job in jobs:
                     job.cancel()
                 raise
-        if _etags(pieces) != etags:  # what was downloaded is not guarded by the server
-            raise SegassetsError(f"{path}: a part of the archive was replaced while it was merged; run it again")
+        now = _etags(pieces)  # what was downloaded is not guarded by the server
+        if changed := sorted(name for name in etags if now[name] != etags[name]):
+            raise SegassetsError(f"{', '.join(changed)}: replaced while it was merged; run it again")
         listed = [{"PartNumber": n, "ETag": etag} for n, etag in enumerate(sent, 1)]
         done = target.call("complete_multipart_upload", **where, MultipartUpload={"Parts": listed})
     except BaseException:
@@ -164,37 +163,3 @@ def _download(piece: Copy) -> bytes:
     if len(data) != piece.end - piece.start:
         raise SegassetsError(f"{piece.source.label} has become shorter; run it again")
     return data
-
-
-def merge_on_disk(pieces: Iterable[bytes | Ref], path: str) -> int:
-    """Write the pieces into a new file by the kernel's own copies; its size. EOFError for a source too short."""
-    size = 0
-    with open(path, "xb", buffering=0) as out:
-        for piece in pieces:
-            if isinstance(piece, bytes):
-                out.write(piece)
-                size += len(piece)
-            else:
-                origin = files_at(piece.root)
-                assert isinstance(origin, Folder)
-                with open(origin.path(piece.path), "rb", buffering=0) as source:
-                    _copy_range(source.fileno(), piece.offset, piece.length, out.fileno(), piece.label)
-                size += piece.length
-    return size
-
-
-def _copy_range(source: int, offset: int, length: int, out: int, label: str) -> None:
-    """Copy to where the output stands; through this process where the kernel has no such call for the two files."""
-    end, by_kernel = offset + length, hasattr(os, "copy_file_range")
-    while offset < end:
-        if by_kernel:
-            try:
-                moved = os.copy_file_range(source, out, end - offset, offset_src=offset)
-            except OSError:
-                by_kernel = False
-                continue
-        else:
-            moved = os.write(out, os.pread(source, min(PIECE, end - offset), offset))
-        if moved == 0:
-            raise EOFError(f"{label} has become shorter: {end - offset} bytes are missing")
-        offset += moved

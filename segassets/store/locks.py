@@ -22,26 +22,12 @@ import uuid
 from functools import lru_cache
 
 from segassets.errors import Busy
+from segassets.processes import process_start
 from segassets.store.files import Bucket, Folder, s3_code
 
 LEASE_SECONDS = 60
 DYING_SECONDS = 5
 ORPHAN_SECONDS = 30
-
-
-def process_start(pid: int) -> str:
-    """A token that differs for two processes which had the same id one after the other; empty when it has ended."""
-    try:
-        with open(f"/proc/{pid}/stat", encoding="utf-8", errors="replace") as file:
-            state, *fields = file.read().rsplit(")", 1)[1].split()
-            return "" if state in "ZXx" else fields[18]  # a zombie has ended; nobody has asked about it yet
-    except (FileNotFoundError, ProcessLookupError):
-        pass
-    if not os.path.isdir("/proc/self"):  # no procfs (macOS): all that can be told is whether the id is in use
-        with contextlib.suppress(OSError):
-            os.kill(pid, 0)
-            return "alive"
-    return ""
 
 
 @lru_cache(maxsize=1)

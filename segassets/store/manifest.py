@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, BinaryIO
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 #: Texts that many files share are held once: a partition may have a million files.
@@ -17,7 +18,8 @@ SCHEMA = pa.schema(
         ("path", pa.string()),  # below the store's root
         ("bytes", pa.int64()),
         ("digest", pa.binary()),
-        ("digest_kind", _SHARED),  # "sha256", or "etag" where a server-side copy was never read
+        # "sha256"; "etag" where a server-side copy was never read; "crc32" (hex) of a file merged by the kernel
+        ("digest_kind", _SHARED),
         ("content", pa.binary()),  # sha256 of what the file decodes to
         ("item", _SHARED),
         ("source", _SHARED),
@@ -72,8 +74,26 @@ def read_footer(file: BinaryIO) -> Footer:
 
 def read_paths(file: BinaryIO) -> pa.ChunkedArray:
     """Only the paths."""
+    return read_column(file, "path")
+
+
+def read_column(file: BinaryIO, name: str) -> pa.ChunkedArray:
+    """Only one column."""
     with file, pq.ParquetFile(file) as parquet:
-        return parquet.read(columns=["path"])["path"]
+        return parquet.read(columns=[name])[name]
+
+
+def find(file: BinaryIO, path: str) -> tuple[Footer, dict] | None:
+    """The row of one file, with the footer; None when it is not in this manifest. A row group is looked at in turn."""
+    with file, pq.ParquetFile(file) as parquet:
+        for group in range(parquet.num_row_groups):
+            known = parquet.metadata.row_group(group).column(0).statistics
+            if known is not None and known.has_min_max and not known.min <= path <= known.max:
+                continue
+            place = pc.index(parquet.read_row_group(group, columns=["path"])["path"], path).as_py()
+            if place >= 0:
+                return _footer(parquet), parquet.read_row_group(group).slice(place, 1).to_pylist()[0]
+    return None
 
 
 def _footer(file: pq.ParquetFile) -> Footer:

@@ -27,7 +27,7 @@ from segassets.findings import Finding
 from segassets.formats import zip_stored
 from segassets.items import File, Made
 from segassets.sources.ref import Ref, files_at
-from segassets.store import copying, joining, manifest, names
+from segassets.store import copying, joining, joining_disk, manifest, names
 from segassets.store.files import Bucket, Folder, UnsafePath, check_relative
 
 FLUSH_BYTES = 64 * 2**20
@@ -51,7 +51,7 @@ class Place:
     def target(self, name: str) -> str:
         """The published path of an artifact's file; UnsafePath when it would leave the store or enter our own part."""
         path = check_relative(f"{self.into}/{name}" if self.into else name)
-        if path.split("/", 1)[0] == names.HOME:
+        if path.split("/", 1)[0] == names.HOME and not self.into.startswith(f"{names.HOME}/"):
             raise UnsafePath(f"{path!r} lies in the platform's own folder")
         return path
 
@@ -117,8 +117,11 @@ class BatchWriter:
         self._waiting: dict[str, bytes] = {}
         self._waiting_bytes = 0
 
-    def add(self, item: str, made: Made) -> None:
-        """Everything that was made of one item, or nothing: an item that raises on the way leaves no trace."""
+    def add(self, item: str, made: Made, origin: str | None = None) -> None:
+        """Everything that was made of one item, or nothing: an item that raises on the way leaves no trace.
+
+        `origin`: what the item was read from, for files that do not say it themselves.
+        """
         targets = [self._place.target(file.path) for file in made.files]
         table = pa.table(dict(made.rows), schema=row_schema(self._place.rows)) if made.rows is not None else None
         stored = [self._store(target, file) for target, file in zip(targets, made.files, strict=True)]
@@ -128,7 +131,7 @@ class BatchWriter:
                 self._summary.packed += 1
                 self._contents.append((target, file.content or hashlib.sha256(file.data).digest()))
                 continue
-            source = file.source or (file.data.label if isinstance(file.data, Ref) else None)
+            source = file.source or (file.data.label if isinstance(file.data, Ref) else origin)
             self._list(target, size, digest, file.content, item, source)
         if table is not None:
             self._summary.rows += table.num_rows
@@ -175,9 +178,9 @@ class BatchWriter:
         content: bytes | None,
         item: str | None,
         source: str | None,
+        kind: str = "sha256",
     ) -> None:
         number = self._summary.files
-        kind = "sha256"
         if isinstance(digest, _ServerCopy):
             self._copies.append((number, digest.source))
             kind, digest = "etag", b""
@@ -195,24 +198,29 @@ class BatchWriter:
         size, digest = self._write_stream(target, stream)
         self._list(target, size, digest, None, None, None)
 
-    def concatenate(self, name: str, parts: Iterable[bytes | Ref]) -> None:
-        """One file from literal bytes and ranges of other files, in order; on one machine by the kernel's own copies."""
-        parts = list(parts)
-        files, target = self._place.files, self._place.target(name)
-        if not isinstance(files, Folder) or any(
-            isinstance(part, Ref) and not isinstance(files_at(part.root), Folder) for part in parts
-        ):
+    def concatenate(self, name: str, parts: Iterable[bytes | Ref], content: bytes | None = None) -> None:
+        """One file from literal bytes and ranges of other files, in order, with as little reading as can be.
+
+        From folder to folder by one write, with a CRC-32 as digest; from S3 to S3 by server-side copies, with an ETag.
+        `content`: digest of what the file holds, when it is known; it makes the data version the same everywhere.
+        """
+        parts, target = list(parts), self._place.target(name)
+        here, staged = self._place.files, self._place.staged(target)
+        kinds = {type(files_at(part.root)) for part in parts if isinstance(part, Ref)} | {type(here)}
+        if kinds == {Folder}:
+            path = here.path(staged)
+            os.makedirs(os.path.dirname(path), exist_ok=True)
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(path)
+            size, crc = joining_disk.merge_on_disk(parts, path)
+            kind, digest = "crc32", f"{crc:08x}".encode()
+        elif kinds == {Bucket}:
+            size, etag = joining.merge_on_s3(parts, here, staged)
+            kind, digest = "etag", etag.encode()
+        else:
             read = (piece for part in parts for piece in ([part] if isinstance(part, bytes) else pieces(part)))
-            self.add_stream(name, read)
-            return
-        path = files.path(self._place.staged(target))
-        os.makedirs(os.path.dirname(path), exist_ok=True)
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(path)
-        size = joining.merge_on_disk(parts, path)
-        with open(path, "rb") as file:
-            digest = hashlib.file_digest(file, "sha256").digest()
-        self._list(target, size, digest, None, None, None)
+            (size, digest), kind = self._write_stream(target, read), "sha256"
+        self._list(target, size, digest, content, None, None, kind)
 
     def open(self, name: str) -> BinaryIO:
         """Read back a file that this batch has written."""

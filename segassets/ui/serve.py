@@ -29,7 +29,8 @@ from dagster import DagsterInstance
 from dagster._core.workspace.load_target import ModuleTarget, WorkspaceFileTarget, WorkspaceLoadTarget
 
 from segassets.errors import SegassetsError, UsageError
-from segassets.runs import free_dead_runs, process_start
+from segassets.processes import process_start
+from segassets.runs import free_dead_runs
 from segassets.ui.guard import Guard, public_names
 
 if TYPE_CHECKING:

@@ -1,80 +1,45 @@
-"""Where batches are carried out: in this process when there is one, else in a pool of local worker processes.
+"""The seam: where the batches of a partition are carried out, chosen by configuration.
 
-The seam for other engines is one function: tasks in, summaries out in any order. The pool is kept for the life of
-the process, because starting it costs more than many a small partition.
+An engine takes tasks and gives their summaries, in any order; workers write into the stage by themselves. Local
+processes are the default; a Ray cluster is for what one machine is too small for. A third engine is a third file.
 """
 
 from __future__ import annotations
 
-import atexit
-import contextlib
-import multiprocessing
-import sys
-from collections.abc import Iterator, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor, as_completed
-from concurrent.futures.process import BrokenProcessPool
+from collections.abc import Callable, Iterator, Sequence
+from typing import Protocol
 
-from segassets.errors import SegassetsError
+from segassets.settings import Settings
 from segassets.store.stage import Summary
-from segassets.work.worker import Task, run_batch, watch_parent
-
-_pools: dict[int, ProcessPoolExecutor] = {}
-
-
-def run(tasks: Sequence[Task], workers: int) -> Iterator[Summary]:
-    """Carry out all tasks; summaries come as they are done. Leaving the loop early cancels what has not begun."""
-    if workers == 1 or len(tasks) <= 1:
-        for task in tasks:
-            yield run_batch(task)
-        return
-    futures: list[Future] = []
-    try:
-        futures = _submit(tasks, workers)
-        for future in as_completed(futures):
-            yield future.result()
-    except BrokenProcessPool:
-        _pools.pop(workers, None)
-        raise SegassetsError(
-            "a worker process was ended from outside (out of memory?); finished batches are kept: run again, "
-            "with a smaller SEGASSETS_WORKERS when memory is short"
-        ) from None
-    finally:
-        for future in futures:
-            future.cancel()
+from segassets.work.node import Sight
+from segassets.work.worker import Task, run_batch
 
 
-def _submit(tasks: Sequence[Task], workers: int) -> list[Future]:
-    """All tasks to the pool; to a new one when a worker was ended while there was nothing to do."""
-    with _no_main_module():
-        try:
-            return [_pool(workers).submit(run_batch, task) for task in tasks]
-        except BrokenProcessPool:
-            _pools.pop(workers, None)
-            return [_pool(workers).submit(run_batch, task) for task in tasks]
+class Engine(Protocol):
+    """`run` carries out all tasks; summaries come as they are done.
+
+    Leaving the loop early cancels what has not begun. SegassetsError when a batch cannot be done, whatever happens to
+    workers: what they have committed is kept.
+    """
+
+    def run(self, tasks: Sequence[Task], sights: Sequence[Sight] = ()) -> Iterator[Summary]: ...
 
 
-def _pool(workers: int) -> ProcessPoolExecutor:
-    if workers not in _pools:
-        context = multiprocessing.get_context("spawn")  # fork is unsafe beside Dagster's gRPC threads
-        _pools[workers] = ProcessPoolExecutor(workers, mp_context=context, initializer=watch_parent)
-    return _pools[workers]
+class Here:
+    """In this process: one batch is not worth another one, and some work holds what exists once, such as a GPU."""
+
+    def run(self, tasks: Sequence[Task], sights: Sequence[Sight] = ()) -> Iterator[Summary]:
+        yield from map(run_batch, tasks)
 
 
-@contextlib.contextmanager
-def _no_main_module() -> Iterator[None]:
-    """Keep spawned workers from importing the parent's main module: it may be Dagster, which costs seconds each."""
-    main = sys.modules["__main__"]
-    saved = {name: main.__dict__[name] for name in ("__file__", "__spec__") if name in main.__dict__}
-    for name in saved:
-        main.__dict__[name] = None
-    main.__dict__.pop("__file__", None)
-    try:
-        yield
-    finally:
-        main.__dict__.update(saved)
+def choose(settings: Settings, tasks: Sequence[Task], serial: bool, connect: Callable[[], object] | None) -> Engine:
+    """The engine for these tasks. `connect` joins a cluster in another way than by its address."""
+    if serial or len(tasks) <= 1:
+        return Here()
+    if settings.engine == "ray":
+        from segassets.work.ray_cluster import RayCluster
 
+        return RayCluster(settings.ray_address, connect)
+    from segassets.work.local import LocalProcesses
 
-@atexit.register
-def _close() -> None:
-    for pool in _pools.values():
-        pool.shutdown(wait=False, cancel_futures=True)
+    return LocalProcesses(settings.workers) if settings.workers > 1 else Here()

@@ -8,15 +8,11 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
-import logging
 import random
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import cached_property, partial
-from importlib import metadata
 from typing import Any
 
-from segassets.declaration import Artifact
 from segassets.errors import (
     BeingPublished,
     Busy,
@@ -24,96 +20,19 @@ from segassets.errors import (
     NoRoom,
     NotPublished,
     PartitionRejected,
-    SegassetsError,
     Skip,
 )
 from segassets.findings import BadItem, Finding
-from segassets.items import File, Made
-from segassets.settings import Settings
-from segassets.sources.raw import Raw
 from segassets.store import manifest
-from segassets.store.stage import BatchWriter, Stage, Summary
-from segassets.store.store import Store
+from segassets.store.stage import Stage
 from segassets.store.view import StageView
-from segassets.work import engine, packing, plans
+from segassets.work.carry import carry_out
+from segassets.work.job import Job, Whole
 from segassets.work.progress import Progress
-from segassets.work.worker import Task
-
-log = logging.getLogger("segassets")
+from segassets.work.versions import library_versions
 
 STORE_FORMAT = 1
 LOOK_AT = 64
-
-
-@dataclass
-class Job:
-    """One partition of one artifact to be made, and everything that decides what comes out."""
-
-    artifact: Artifact
-    partition: str | None
-    settings: Settings
-    options: Mapping[str, Any] = field(default_factory=dict)
-    max_rejected: float | None = None
-    force: bool = False
-    run_id: str = ""
-    workers_lock: str | None = None
-    handles: Mapping[str, Any] = field(default_factory=dict)
-    say: Callable[[str], None] = log.info
-
-    @property
-    def label(self) -> str:
-        return f"{self.artifact.key} {self.partition}" if self.partition else self.artifact.key
-
-    @property
-    def store(self) -> Store:
-        return Store(self.settings.store)
-
-    @cached_property
-    def raw(self) -> Raw:
-        """One listing for the fingerprint and for what is read, so that the one is of the other."""
-        patterns = self.artifact.patterns(self.partition)
-        return Raw(self.settings.raw, self.artifact.dataset, patterns, scratch=self.settings.store)
-
-    @property
-    def tolerance(self) -> float:
-        return self.artifact.max_rejected if self.max_rejected is None else self.max_rejected
-
-    def inputs(self) -> dict[str, Any]:
-        """A handle for each upstream asset; for one of other partitions, a function that gives its handles by key.
-
-        They stay the same: what is read is of the versions that the fingerprint names.
-        """
-        return self._inputs
-
-    @cached_property
-    def _inputs(self) -> dict[str, Any]:
-        handles: dict[str, Any] = dict(self.handles)
-        for name, key in self.artifact.inputs.items():
-            if name in self.artifact.whole_inputs:
-                handles[name] = Whole(self.store, key)
-            elif name not in handles:
-                handles[name] = self.store.handle(key, self.partition)
-        return handles
-
-    def arguments(self) -> dict[str, Any]:
-        """What the artifact's functions get: its inputs, and `raw` when it reads raw files."""
-        return {**self.inputs(), **({"raw": self.raw} if self.artifact.reads else {})}
-
-
-@dataclass
-class Whole:
-    """All partitions of an upstream asset; those that are asked for are remembered as inputs."""
-
-    store: Store
-    asset: str
-    used: dict[str | None, Any] = field(default_factory=dict)
-
-    def __getitem__(self, partition: str | None):
-        return self.used.setdefault(partition, self.store.handle(self.asset, partition))
-
-    @property
-    def partitions(self) -> list[str | None]:
-        return self.store.published(self.asset)
 
 
 @dataclass
@@ -148,8 +67,9 @@ def input_versions(job: Job) -> dict[str, str]:
     for name, handle in job.inputs().items():
         if isinstance(handle, Whole):
             wanted = job.artifact.whole_inputs[name]
-            for partition in wanted(job.partition) if wanted else handle.partitions:
-                versions[f"{handle.asset} {partition}"] = handle[partition].data_version
+            partitions = wanted(job.partition) if wanted else handle.partitions
+            for partition, version in handle.read_versions(list(partitions)).items():
+                versions[f"{handle.asset} {partition}"] = version
         else:
             versions[job.artifact.inputs[name]] = handle.data_version
     return versions
@@ -169,14 +89,6 @@ def fingerprint(job: Job, inputs: Mapping[str, str], raw: Mapping[str, list]) ->
         "raw": dict(raw),
     }
     return hashlib.sha256(json.dumps(declared, sort_keys=True, default=str).encode()).hexdigest()[:32]
-
-
-def library_versions() -> dict[str, str]:
-    """Versions of everything that can change a pixel or a byte."""
-    from segassets.formats.png import codec_versions
-
-    found = {name: metadata.version(name) for name in ("segassets", "numpy", "pillow", "pyarrow")}
-    return {**found, **codec_versions()}
 
 
 def is_current(job: Job) -> bool:
@@ -250,7 +162,7 @@ def _stage(job: Job, inputs: dict[str, str], raw: dict[str, list], mark: str) ->
     stage = job.store.stage(artifact.key, job.partition, into, staged_mark, artifact.rows, copy_mode)
     progress = Progress(job.label, say=job.say)
     try:
-        listed = _carry_out(job, stage, progress)
+        listed = carry_out(job, stage, progress)
     except Skip:
         stage.discard()
         raise
@@ -317,108 +229,3 @@ def _rejected(job: Job, stage: Stage, findings: list[Finding], told: str) -> Par
     lines = "".join(f"\n  {finding}" for finding in errors[:5])
     more = f"\n  ... and {len(errors) - 5} more: segassets findings {job.artifact.key}" if len(errors) > 5 else ""
     return PartitionRejected(f"{job.label}: {told}{lines}{more}", findings)
-
-
-def _carry_out(job: Job, stage: Stage, progress: Progress) -> list[Finding]:
-    """Run the plan into the stage; the findings of the listing itself."""
-    plan = job.artifact.make(partition=job.partition, arguments=job.arguments(), options=job.options)
-    match plan:
-        case plans.Each():
-            _each(job, stage, plan, progress)
-        case plans.Copy():
-            _each(job, stage, _copy(plan), progress)
-        case plans.Fold():
-            progress.begin(1)
-            _once(stage, 0, progress, lambda writer: _stream(writer, plan.name, plan.work(*plan.arguments)))
-        case plans.Files():
-            progress.begin(1)
-            _once(stage, 0, progress, lambda writer: writer.add_all(Made(list(plan.files), plan.rows)))
-        case plans.ByHand():
-            progress.begin(1)
-            _once(stage, 0, progress, lambda writer: _by_hand(plan, writer))
-        case _:
-            raise SegassetsError(f"{job.label}: its function returned {type(plan).__name__}, which is no plan")
-    return list(plan.findings)
-
-
-def _each(job: Job, stage: Stage, plan: plans.Each, progress: Progress) -> None:
-    batches = plan.source.batches()
-    pending = [n for n in range(len(batches)) if n not in stage.summaries]
-    tasks = [
-        Task(stage.place, n, batches[n], plan.work, plan.constants, job.workers_lock, packed=plan.packed is not None)
-        for n in pending
-    ]
-    progress.begin(len(batches) + len(plan.folds) + (plan.packed is not None))
-    for summary in stage.batches():
-        progress.add(summary.items, summary.files, summary.bytes)
-    told = False
-    for summary in engine.run(tasks, 1 if plan.serial else job.settings.workers):
-        stage.add(summary)
-        progress.add(summary.items, summary.files, summary.bytes)
-        told = told or _tell_size(job, stage, len(batches))
-    number = len(batches)
-    for name, work in plan.folds.items():
-        _once(stage, number, progress, partial(_fold_rows, stage, name, work))
-        number += 1
-    if plan.packed is not None:
-        _once(stage, number, progress, partial(_pack, stage, plan.packed))
-
-
-def _fold_rows(stage: Stage, name: str, work: Callable, writer: BatchWriter) -> None:
-    _stream(writer, name, work(StageView(stage).records()))
-
-
-def _pack(stage: Stage, name: str, writer: BatchWriter) -> None:
-    """Join the batches' pieces of a zip, and list its members in the manifest's stead."""
-    writer.add_stream(name, packing.joined(stage))
-
-
-def _tell_size(job: Job, stage: Stage, batches: int) -> bool:
-    """Once, after the first batches: how much this will come to, and whether there is room."""
-    done = stage.batches()
-    share = batches / len(done)
-    files = int(sum(summary.files for summary in done) * share)
-    size = int(sum(summary.bytes for summary in done) * share)
-    line = job.store.check_room(files, size)
-    if files > 100_000:
-        job.say(f"{job.label}: {line}")
-    return True
-
-
-def _by_hand(plan: plans.ByHand, writer: BatchWriter) -> None:
-    writer.add_all(Made())
-    plan.work(writer)
-
-
-def _copied(item: str, file: File) -> Made:
-    return Made([file])
-
-
-def _copy(plan: plans.Copy) -> plans.Each:
-    listed = [{"item": item, "file": File(path, ref)} for item, path, ref in plan.items]
-    return plans.each(plans.Items(listed, "item", batch_items=256), _copied, findings=plan.findings)
-
-
-def _once(stage: Stage, number: int, progress: Progress, fill: Callable[[BatchWriter], None]) -> None:
-    """A piece of work that is in the stage whole or is done again."""
-    if number not in stage.summaries:
-        writer = BatchWriter(stage.place, number)
-        fill(writer)
-        stage.add(writer.commit())
-    summary: Summary = stage.summaries[number]
-    progress.add(summary.items, summary.files, summary.bytes)
-
-
-def _stream(writer: BatchWriter, name: str, pieces: Iterable[bytes | Finding]) -> None:
-    """Write a stream into one file; findings in it are collected."""
-    findings: list[Finding] = []
-
-    def contents():
-        for piece in pieces:
-            if isinstance(piece, Finding):
-                findings.append(piece)
-            else:
-                yield piece
-
-    writer.add_stream(name, contents())
-    writer.note(findings)

@@ -26,6 +26,11 @@ class ItemBatch:
     items: tuple[Mapping[str, Any], ...]
     label: str
 
+    @property
+    def name(self) -> str:
+        """What a person may know it by."""
+        return f"{self.items[0][self.label]} to {self.items[-1][self.label]}"
+
     def load(self) -> Iterator[tuple[str, dict]]:
         for item in self.items:
             yield str(item[self.label]), dict(item)
@@ -39,6 +44,11 @@ class GroupBatch:
     number: int
     by: str
     columns: tuple[str, ...]
+
+    @property
+    def name(self) -> str:
+        """What a person may know it by."""
+        return f"rows of {self.handle.label}, group {self.number}"
 
     def load(self) -> Iterator[tuple[str, dict]]:
         table = self.handle.row_group(self.number, columns=[self.by, *self.columns])

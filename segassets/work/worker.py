@@ -16,7 +16,7 @@ import multiprocessing
 import threading
 import traceback
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Any
@@ -29,6 +29,7 @@ from segassets.store.files import Bucket, UnsafePath
 from segassets.store.stage import BatchWriter, Place, Summary
 
 READ_AHEAD = 8  # items on S3, each perhaps of some megabytes
+NAMED = 4  # sources of an item that are listed
 READ_WHOLE = 32 * 2**20  # larger ranges are streamed
 
 log = logging.getLogger("segassets.worker")
@@ -68,13 +69,16 @@ def _shared(lock: str | None) -> Iterator[None]:
         yield
 
 
-def run_batch(task: Task) -> Summary:
-    """Make every item of a batch and commit it. One bad item never stops the others."""
+def run_batch(task: Task, confirm: Callable[[], None] = lambda: None) -> Summary:
+    """Make every item of a batch and commit it. One bad item never stops the others.
+
+    `confirm` raises when the stage has become another run's meanwhile: nothing counts before the commit.
+    """
     with _shared(task.lock):
         writer = BatchWriter(task.place, task.number, task.packed)
-        for label, resolve in _ahead(task.batch.load()):
+        for label, origin, resolve in _ahead(task.batch.load()):
             try:
-                writer.add(label, task.work(**resolve(), **task.constants))
+                writer.add(label, task.work(**resolve(), **task.constants), origin)
             except BadItem as bad:
                 writer.reject(bad.findings)
             except (EOFError, FileNotFoundError) as problem:
@@ -87,28 +91,49 @@ def run_batch(task: Task) -> Summary:
                 log.error("%s: %s", label, traceback.format_exc())
                 text = f"{type(problem).__name__}: {problem} (a fault of segassets or of a library: please report it)"
                 writer.reject([error("unexpected_error", text, image=label)])
+        confirm()
         return writer.commit()
 
 
-def _ahead(items: Iterator[tuple[str, dict]]) -> Iterator[tuple[str, Callable[[], dict]]]:
-    """Each item with a function that gives it with its bytes read. What lies on S3 is read a few items ahead."""
+def _ahead(items: Iterator[tuple[str, dict]]) -> Iterator[tuple[str, str | None, Callable[[], dict]]]:
+    """Each item: its label, what it is read from, a function that gives it with its bytes read.
+
+    What lies on S3 is read a few items ahead.
+    """
     first = next(items, None)
     if first is None:
         return
     items = itertools.chain([first], items)
     if not any(_remote(value) for value in first[1].values()):
         for label, item in items:
-            yield label, functools.partial(_resolved, item)
+            yield label, _origin(item), functools.partial(_resolved, item)
         return
     with ThreadPoolExecutor(READ_AHEAD) as pool:
-        waiting: deque[tuple[str, Future]] = deque()
+        waiting: deque[tuple[str, str | None, Future]] = deque()
         for label, item in items:
-            waiting.append((label, pool.submit(_resolved, item)))
+            waiting.append((label, _origin(item), pool.submit(_resolved, item)))
             if len(waiting) > READ_AHEAD:
-                label, future = waiting.popleft()
-                yield label, future.result
-        for label, future in waiting:
-            yield label, future.result
+                label, origin, future = waiting.popleft()
+                yield label, origin, future.result
+        for label, origin, future in waiting:
+            yield label, origin, future.result
+
+
+def _origin(item: Mapping[str, Any]) -> str | None:
+    """The files, or members of archives, that an item is read from; the first few, when it is many."""
+    labels = list(dict.fromkeys(_labels(item.values())))
+    more = f", and {len(labels) - NAMED} more" if len(labels) > NAMED else ""
+    return ", ".join(labels[:NAMED]) + more if labels else None
+
+
+def _labels(values: Iterable[Any]) -> Iterator[str]:
+    for value in values:
+        if isinstance(value, Ref):
+            yield value.label
+        elif isinstance(value, dict):
+            yield from _labels(value.values())
+        elif isinstance(value, list | tuple):
+            yield from _labels(value)
 
 
 def _remote(value: Any) -> bool:

@@ -14,7 +14,7 @@ from segassets.formats.split_zip import merge_plan
 from segassets.sources.ref import Ref
 from segassets.sources.split_archive import read_archive
 from segassets.sources.split_archive_fs import archive_folder
-from segassets.store.joining import merge_on_disk
+from segassets.store.joining_disk import merge_on_disk
 from segassets_tests.benchmarks.harness import Row, compare
 
 MIB = 2**20

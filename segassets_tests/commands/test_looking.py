@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 
+import dagster as dg
 import pytest
 
 from segassets_tests.dagster.platform import IMAGES, OTHER, SHARD, Platform, captions, shard
@@ -102,6 +103,33 @@ def test_explain_a_published_file(seen: Platform, call, monkeypatch):
         assert json.loads(call("explain", other, "--json").out) == about
 
 
+def test_explain_goes_down_to_what_was_read_and_says_whether_it_has_changed(made: Platform, call):
+    file = made.store / f"sam-1b/{SHARD}-controlnet-train.json"
+    about = json.loads(call("explain", file, "--json").out)
+    assert about["raw files"] == [f"sa1b/captions/{SHARD}-blip2-caption.json", f"sa1b/{SHARD}.tar"]
+    read = about["raw as read"][f"sa1b/{SHARD}.tar"]
+    assert (read["files"], read["bytes"]) == (1, made.tar.stat().st_size) and len(read["digest"]) == 32
+    assert about["since then"] == "nothing of it has changed"
+    before = {step["asset"]: step for step in about["steps before"]}
+    assert set(before) == {f"sa1b/{name}" for name in ("captions", "control_images", "mask_table", "shard_index")}
+    for step in before.values():
+        assert step["code version"] and step["versions"]["numpy"] and step["made at"] and step["data version"]
+    captions(made.raw / f"sa1b/captions/{SHARD}-blip2-caption.json", 1, IMAGES, "a door")
+    about = json.loads(call("explain", file, "--json").out)
+    assert about["since then"] == f"changed: sa1b/captions/{SHARD}-blip2-caption.json"
+    assert call("materialize", "sa1b/captions", "--only", "--partition", SHARD).status == 0
+    assert "sa1b/captions" in json.loads(call("explain", file, "--json").out)["since then"]
+
+
+def test_a_run_tells_the_ui_where_a_partition_came_from(seen: Platform):
+    instance = seen.catalogue().instance
+    event = instance.get_latest_materialization_event(dg.AssetKey(["sa1b", "images"])).asset_materialization
+    told = event.metadata["provenance"].value
+    assert told["raw files"][f"{SHARD}.tar"]["bytes"] == seen.tar.stat().st_size
+    assert set(told["made from"]) == {"sa1b/shard_index"}
+    assert told["code version"] and told["versions"]["numpy"] and told["configuration"] == {}
+
+
 def test_explain_what_was_made_from_a_raw_file(seen: Platform, call):
     made = json.loads(call("explain", seen.tar, "--made-from", "--json").out)
     assert {row["asset"] for row in made} == {
@@ -112,6 +140,8 @@ def test_explain_what_was_made_from_a_raw_file(seen: Platform, call):
         )
     }
     assert {row["partition"] for row in made} == {SHARD}
+    named = {row["asset"]: row["files that name it"] for row in made}
+    assert (named["sa1b/images"], named["sa1b/masks"]) == (2 * IMAGES, 0), "masks name the mask table's rows"
     caption_file = seen.raw / f"sa1b/captions/{SHARD}-blip2-caption.json"
     made = json.loads(call("explain", caption_file, "--made-from", "--json").out)
     assert {row["asset"] for row in made} == {"sa1b/captions", "sa1b/controlnet_train", "sa1b/webdataset"}

@@ -43,16 +43,20 @@ def record(golden, case):
 def archives(golden, tmp_path_factory) -> Place:
     """Every split archive as a partition of its own; what is broken stays unmade, then is made as far as it goes."""
     folder = tmp_path_factory.mktemp("archives")
-    raw = folder / "raw/maggie"
+    lay_archives(golden, folder / "raw/maggie")
+    place = Place.below(folder)
+    place.run("materialize", "maggie/members", "maggie/merged_zip", status=1)
+    return place
+
+
+def lay_archives(golden, raw):
+    """Every case's parts in one raw folder, the case's name as stem."""
     raw.mkdir(parents=True)
     for case in CASES:
         about = record(golden, case)
         base = about["last_part"].split(".zip")[0]
         for file in about["files"]:
             shutil.copy(golden / f"input/splitzip/{case}" / file["name"], raw / (case + file["name"][len(base) :]))
-    place = Place.below(folder)
-    place.run("materialize", "maggie/members", "maggie/merged_zip", status=1)
-    return place
 
 
 def test_archives_that_are_broken_are_refused_with_code_and_part(archives):
@@ -123,6 +127,13 @@ def same_pictures(expected: Path, found: Path) -> int:
 def derived(golden, tmp_path_factory) -> Place:
     """Masks, trimaps of an own dataset (one YAML file), synthetic images and videos."""
     folder = tmp_path_factory.mktemp("derived")
+    place = Place.below(folder, SEGASSETS_DEFS=lay_derived(golden, folder))
+    make_derived(place)
+    return place
+
+
+def lay_derived(golden, folder) -> str:
+    """The raw folder `folder`/raw; the folder of the own dataset's YAML."""
     raw = folder / "raw/maggie"
     shutil.copytree(golden / "input/match/comp/alphas", raw / "HIM2K_M-HIM2K/alphas/comp")
     predictions = raw / "predictions/model"
@@ -142,14 +153,17 @@ def derived(golden, tmp_path_factory) -> Place:
         "type: segassets.components.matting.MattingDataset\n"
         "attributes: {dataset: own, layout: image_eval, splits: [all]}\n"
     )
-    place = Place.below(folder, SEGASSETS_DEFS=str(folder / "defs"))
+    return str(folder / "defs")
+
+
+def make_derived(place):
+    """Everything that is made from it."""
     # The dynamic models are registered by the first dynamic asset of a call.
     place.run("materialize", "maggie/archive_index", "maggie/him2k_masks", "maggie/own/trimaps")
     place.run("materialize", "maggie/synthetic_images", "--partition", "00000-00099", "--set", "lossless=true")
     ranges = ("train-easy-00000-00099", "train-medium-00500-00599", "train-hard-01500-01599")
     keys = [word for key in ranges for word in ("--partition", key)]
     place.run("materialize", "maggie/synthetic_videos", *keys, "--set", "lossless=true")
-    return place
 
 
 def test_masks_and_what_they_come_from(derived, golden):

@@ -8,10 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from segassets.artifact import registry
+from segassets.registry import registry
 from segassets.settings import Settings
 from segassets.store.handle import Handle
-from segassets.work.make import Job, Outcome, prepare
+from segassets.work.job import Job
+from segassets.work.make import Outcome, prepare
 
 SHARD = "sa_000000"
 

@@ -63,6 +63,8 @@ class Proxy:
     upstream: str
     fault: Callable[[Request], int | str | None] = lambda request: None
     requests: list[Request] = field(default_factory=list)
+    up: list[int] = field(default_factory=list)  # bytes of every request's body, and of every answer's
+    down: list[int] = field(default_factory=list)
 
     def start(self) -> Proxy:
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self))
@@ -77,6 +79,10 @@ class Proxy:
     def stop(self) -> None:
         self._server.shutdown()
         self._server.server_close()
+
+    def moved(self) -> int:
+        """Bytes that went through it, both ways."""
+        return sum(self.up) + sum(self.down)
 
     def counts(self) -> Counter[str]:
         return Counter(request.kind for request in self.requests)
@@ -95,6 +101,7 @@ def _handler(proxy: Proxy) -> type[BaseHTTPRequestHandler]:
             body = self._body()
             request = Request(self.command, self.path, dict(self.headers))
             proxy.requests.append(request)
+            proxy.up.append(len(body))
             fault = proxy.fault(request)
             if fault in ("cut", "hang"):
                 time.sleep(HANG_SECONDS if fault == "hang" else 0)
@@ -113,7 +120,9 @@ def _handler(proxy: Proxy) -> type[BaseHTTPRequestHandler]:
                 self.close_connection = True
                 self.connection.close()
                 return
-            self._answer(answer.status, answer.getheaders(), answer.read(), torn=fault == "torn")
+            data = answer.read()
+            proxy.down.append(len(data))
+            self._answer(answer.status, answer.getheaders(), data, torn=fault == "torn")
             client.close()
 
         def _body(self) -> bytes:

@@ -1,18 +1,23 @@
 """Merging without moving data: on S3 by server-side copies, on disk by the kernel."""
 
-import hashlib
+import errno
+import fcntl
 import io
+import os
 import random
 import zipfile
+import zlib
 
 import pytest
 
 from segassets.errors import SegassetsError
 from segassets.formats.split_zip import merge_plan
-from segassets.sources.ref import Ref, files_at
+from segassets.sources.ref import Ref
 from segassets.sources.split_archive import read_archive
 from segassets.sources.split_archive_fs import archive_folder
-from segassets.store.joining import MIN_PART, Copy, merge_on_disk, merge_on_s3, plan_parts
+from segassets.store import joining_disk
+from segassets.store.joining import MIN_PART, Copy, merge_on_s3, plan_parts
+from segassets.store.joining_disk import merge_on_disk
 from segassets_tests.formats.test_split_zip import split_zip
 from segassets_tests.store.fixtures import s3, s3_server  # noqa: F401
 
@@ -114,17 +119,52 @@ def test_a_part_that_is_replaced_meanwhile_is_noticed(s3, parts):  # noqa: F811
     assert s3.keys("store") == []
 
 
-def test_on_disk(tmp_path, parts):
+@pytest.fixture(params=["past the cache", "refused when written", "by the kernel", "by reading and writing"])
+def way(request, monkeypatch):
+    """The ways in which bytes get into a file on disk; what a file system or system may lack."""
+    if request.param == "refused when written":
+        write = os.write
+
+        def refusing(file, data):
+            if fcntl.fcntl(file, fcntl.F_GETFL) & os.O_DIRECT:
+                raise OSError(errno.EINVAL, "larger blocks")
+            return write(file, data)
+
+        monkeypatch.setattr(joining_disk.os, "write", refusing)
+    elif request.param != "past the cache":
+        monkeypatch.delattr(os, "O_DIRECT", raising=False)
+        if request.param == "by reading and writing":
+            monkeypatch.delattr(os, "copy_file_range", raising=False)
+    return request.param
+
+
+def test_on_disk(tmp_path, parts, way):
     (tmp_path / "raw").mkdir()
     for name, data in parts.items():
         (tmp_path / "raw" / name).write_bytes(data)
     pieces = pieces_of(str(tmp_path))
-    size = merge_on_disk(pieces, str(tmp_path / "out.zip"))
+    size, crc = merge_on_disk(pieces, str(tmp_path / "out.zip"))
     data = (tmp_path / "out.zip").read_bytes()
-    assert len(data) == size
+    assert (len(data), zlib.crc32(data)) == (size, crc)
     check(data)
-    joined = b"".join(piece if isinstance(piece, bytes) else piece.read() for piece in pieces)
-    assert hashlib.sha256(data).digest() == hashlib.sha256(joined).digest()
-    with pytest.raises(EOFError):
+    assert data == b"".join(piece if isinstance(piece, bytes) else piece.read() for piece in pieces)
+    with pytest.raises(EOFError, match=r"out\.zip has become shorter: 5 bytes"):
         merge_on_disk([Ref(str(tmp_path), "out.zip", size - 5, 10)], str(tmp_path / "short"))
-    assert files_at(str(tmp_path))
+    with pytest.raises(FileExistsError):  # it may be a hard link to a raw file
+        merge_on_disk(pieces, str(tmp_path / "out.zip"))
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_pieces_of_any_length_on_disk(tmp_path, seed):
+    rng = random.Random(seed)
+    (tmp_path / "p").write_bytes(rng.randbytes(5 * MIB))
+    lengths = [0, 1, 4095, 4096, 4097, MIB - 1, MIB, MIB + 1, rng.randrange(3 * MIB)]
+    pieces = []
+    for _ in range(rng.randrange(1, 8)):
+        length = rng.choice(lengths)
+        ref = Ref(str(tmp_path), "p", rng.randrange(MIB), length)
+        pieces.append(rng.randbytes(length) if rng.random() < 0.4 else ref)
+    size, crc = merge_on_disk(pieces, str(tmp_path / "out"))
+    wanted = b"".join(piece if isinstance(piece, bytes) else piece.read() for piece in pieces)
+    assert (tmp_path / "out").read_bytes() == wanted
+    assert (size, crc) == (len(wanted), zlib.crc32(wanted))

@@ -10,6 +10,7 @@ import time
 import pytest
 
 from segassets.errors import Busy
+from segassets.processes import process_start
 from segassets.store import locks
 from segassets.store.files import Folder
 from segassets.store.store import Store
@@ -65,7 +66,7 @@ def test_a_dead_owner_is_taken_over_at_once(root, holder):
 def test_a_dead_owner_that_nobody_has_waited_for_is_dead_all_the_same(root, holder):
     holder.kill()
     deadline = time.monotonic() + 10
-    while locks.process_start(holder.pid):
+    while process_start(holder.pid):
         assert time.monotonic() < deadline
         time.sleep(0.01)
     assert _take(root)

@@ -18,7 +18,7 @@ import httpx
 import pytest
 from dagster._daemon.types import DaemonHeartbeat
 
-from segassets.runs import process_start
+from segassets.processes import process_start
 from segassets.ui.serve import LOCK_HELD_STATUS, Target, _daemon_lock, _descendants, _listen, _other_daemon, serve
 
 pytestmark = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="looks at processes through /proc")

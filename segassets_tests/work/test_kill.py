@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from segassets.errors import BeingPublished, NotPublished
-from segassets.store.locks import process_start
+from segassets.processes import process_start
 from segassets.store.store import Store
 from segassets_tests.store.trees import leftovers, manifests, published
 from segassets_tests.work.platform import Platform, write_raw

@@ -6,7 +6,7 @@ import pytest
 
 from segassets.errors import BeingPublished, PartitionRejected, SegassetsError
 from segassets.store import names
-from segassets.work import engine
+from segassets.work import local as processes
 from segassets.work.make import is_current
 from segassets_tests.store.making import steps
 from segassets_tests.store.trees import contents, leftovers, manifests, published
@@ -112,7 +112,7 @@ def test_a_worker_that_was_killed_is_told_and_the_work_goes_on(local):
 
 def test_a_worker_that_was_killed_while_idle_costs_nothing(local):
     local.make("red", workers=2)
-    for process in list(engine._pools[2]._processes.values()):
+    for process in list(processes._pools[2]._processes.values()):
         process.kill()
         process.join()
     local.make("blue", workers=2)

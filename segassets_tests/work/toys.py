@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,7 +13,8 @@ from segassets.findings import BadItem, error
 from segassets.items import File, Made
 from segassets.settings import Settings
 from segassets.store.store import Store
-from segassets.work.make import Job, Outcome, prepare
+from segassets.work.job import Job
+from segassets.work.make import Outcome, prepare
 from segassets.work.plans import Items, each
 
 ASSET, KEY = "toys/blocks", "red"
@@ -20,13 +22,15 @@ ROWS = (("name", "string"), ("value", "int64"))
 
 
 def block(name: str, orders: str, colour: str) -> Made:
-    """A file and a row; or what the orders say: die, fail, bad, escape, clash. Every call is noted."""
+    """A file and a row; or what the orders say: die, fail, bad, escape, wait (the first time). Every call is noted."""
     with open(f"{orders}.log", "a", encoding="utf-8") as log:
         log.write(f"{name}\n")
     lines = Path(orders).read_text().splitlines() if os.path.exists(orders) else []
     order = dict(line.split() for line in lines).get(name)
     if order == "die":
         os.kill(os.getpid(), signal.SIGKILL)
+    if order == "wait" and Path(f"{orders}.log").read_text().split().count(name) == 1:
+        time.sleep(300)
     if order == "fail":
         raise OSError(28, "No space left on device")
     if order == "bad":
@@ -54,13 +58,13 @@ class Toys:
         log.unlink(missing_ok=True)
         return sorted(names)
 
-    def job(self, colour: str = "red", workers: int = 1, items: int = 10, **more) -> Job:
+    def job(self, colour: str = "red", workers: int = 1, items: int = 10, engine: str = "local", **more) -> Job:
         def plan(partition: str | None, arguments: dict, options: dict) -> object:
             listed = [{"name": f"t{number}"} for number in range(items)]
             source = Items(listed, "name", batch_items=2)
             return each(source, block, orders=str(self.orders), colour=options["colour"])
 
-        settings = self.settings.model_copy(update={"workers": workers})
+        settings = self.settings.model_copy(update={"workers": workers, "engine": engine})
         return Job(_artifact(plan), KEY, settings, options={"colour": colour}, **more)
 
     def make(self, *arguments, **options) -> Outcome:

@@ -17,7 +17,7 @@ raw = dg.AssetSpec(
     description="Cityscapes as downloaded: gtFine, leftImg8bit and leftImg8bit_sequence, unpacked or zipped.",
     metadata={
         "licence": "Cityscapes licence: non-commercial, registration, no redistribution",
-        "download": dg.MetadataValue.url("https://www.cityscapes-dataset.com/downloads/"),
+        "link": dg.MetadataValue.url("https://www.cityscapes-dataset.com/downloads/"),
         "citation": "Cordts et al., The Cityscapes Dataset for Semantic Urban Scene Understanding, CVPR 2016",
     },
 )
@@ -35,6 +35,11 @@ predictions = dg.AssetSpec(
     partitions_def=PREDICTIONS,
     group_name="cityscapes",
     description="Predictions to be scored: a JSON and a folder of PNGs, as Cityscapes' own evaluation takes them.",
+    metadata={
+        "licence": "yours: your own predictions",
+        "link": dg.MetadataValue.url("https://github.com/mcordts/cityscapesScripts"),
+        "citation": "Kirillov et al., Panoptic Segmentation, CVPR 2019, arXiv:1801.00868 (the metric)",
+    },
 )
 
 #: gtFine in a folder or zip, and what a user has there who put the inside of gtFine into the raw folder.

@@ -31,6 +31,11 @@ predictions = dg.AssetSpec(
     partitions_def=PREDICTIONS,
     group_name="cityscapes_vps",
     description="Submissions to be scored: pred.json and pan_pred/<image id>.png, as upstream's eval_vpq takes them.",
+    metadata={
+        "licence": "yours: your own predictions",
+        "link": dg.MetadataValue.url("https://github.com/mcahny/vps"),
+        "citation": "Kim et al., Video Panoptic Segmentation, CVPR 2020, arXiv:2006.11339 (the metric)",
+    },
 )
 
 LIST = "panoptic_im_{partition}_city_vps.json"

@@ -30,19 +30,24 @@ VIDEO_RANGES = dg.StaticPartitionsDefinition(
     ]
 )
 
+MAGGIE = {
+    "non_commercial": True,
+    "link": dg.MetadataValue.url("https://huggingface.co/datasets/chuonghm/MaGGIe-HIM"),
+    "citation": "Huynh et al., MaGGIe, CVPR 2024, arXiv:2404.16035 (the recipe); each source has a paper of its own",
+}
 image_sources = dg.AssetSpec(
     ["maggie", "sources", "image"],
     partitions_def=ID_RANGES,
     group_name="maggie",
     description="sources/image/: HHM's photographs and alphas, BG-20K's backgrounds, names that are not used.",
-    metadata={"licence": "each source has terms of its own: HHM50K (SparseMat), BG-20K (GFM)", "non_commercial": True},
+    metadata={"licence": "each source has terms of its own: HHM50K (SparseMat), BG-20K (GFM)", **MAGGIE},
 )
 video_sources = dg.AssetSpec(
     ["maggie", "sources", "video"],
     partitions_def=VIDEO_RANGES,
     group_name="maggie",
     description="sources/video/: lists of clips and backgrounds, and the frames that they name.",
-    metadata={"licence": "each source has terms of its own: VideoMatte240K, VM108, CRGNN", "non_commercial": True},
+    metadata={"licence": "each source has terms of its own: VideoMatte240K, VM108, CRGNN", **MAGGIE},
 )
 
 
@@ -58,7 +63,7 @@ def _show(view, **_):
     reads="sources/image/*",
     raw="sources/image",
     rows=IMAGE_ROWS,
-    code_version="1",
+    code_version="2",
     show=_show,
 )
 def synthetic_images(
@@ -120,7 +125,7 @@ def _alpha_path(path, image_root):
     reads="sources/video/*",
     raw="sources/video",
     rows=VIDEO_ROWS,
-    code_version="1",
+    code_version="2",
     show=_show,
 )
 def synthetic_videos(raw, partition, *, lossless: bool = False):

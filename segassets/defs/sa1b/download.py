@@ -19,6 +19,7 @@ raw_links = dg.AssetSpec(
     metadata={
         "licence": "SA-1B Dataset Research License",
         "link": dg.MetadataValue.url("https://ai.meta.com/datasets/segment-anything-downloads/"),
+        "citation": "Kirillov et al., Segment Anything, ICCV 2023, arXiv:2304.02643",
     },
 )
 

@@ -11,20 +11,24 @@ from segassets.formats import asam_eval
 from segassets.work.plans import files
 
 DATA = "evaldata/"
+ASAM = {
+    "link": dg.MetadataValue.url("https://github.com/luckybird1994/ASAM"),
+    "citation": "Li et al., ASAM: Boosting Segment Anything Model with Adversarial Tuning, CVPR 2024, arXiv:2405.00256",
+}
 
 raw_evaluation = dg.AssetSpec(
     ["sa1b", "raw_evaluation"],
     partitions_def=EVALUATION,
     group_name="sa1b",
     description="The 27 sets that ASAM is evaluated on, each as its own source publishes it, below `evaldata/`.",
-    metadata={"licence": "each set has its own", "link": dg.MetadataValue.url("https://github.com/luckybird1994/ASAM")},
+    metadata={"licence": "each set has its own", **ASAM},
 )
 raw_adversarial = dg.AssetSpec(
     ["sa1b", "raw_adversarial"],
     partitions_def=RUNS,
     group_name="sa1b",
     description="Adversarial pictures that an attack of ASAM has made of a shard, below `advdata/`.",
-    metadata={"licence": "as SA-1B", "link": dg.MetadataValue.url("https://github.com/luckybird1994/ASAM")},
+    metadata={"licence": "SA-1B Dataset Research License, as the pictures that were attacked", **ASAM},
 )
 PAIRS = {"image": "string", "gt": "string", "masks": "int64"}
 TUNING = {"image": "string", "gt": "string", "masks": "int64", "worst_iou": "double"}

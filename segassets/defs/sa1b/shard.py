@@ -6,7 +6,7 @@ from segassets.artifact import artifact
 from segassets.defs.sa1b import show
 from segassets.defs.sa1b.members import SHARD, members
 from segassets.defs.sa1b.partitions import SHARDS
-from segassets.formats import sa1b_members, tar_index
+from segassets.formats import sa1b_members
 from segassets.formats.sa1b_items import INDEX_ROWS, MASK_ROWS, index_image, mask_rows
 from segassets.formats.sa1b_shard import judged, without_oversized
 from segassets.sources.plain_tar import plain_tar
@@ -20,7 +20,7 @@ raw = dg.AssetSpec(
     description="The tars of SA-1B as Meta publishes them, and what lies beside them: captions, evaluation data.",
     metadata={
         "licence": "SA-1B Dataset Research License: research use, no redistribution",
-        "download": dg.MetadataValue.url("https://ai.meta.com/datasets/segment-anything-downloads/"),
+        "link": dg.MetadataValue.url("https://ai.meta.com/datasets/segment-anything-downloads/"),
         "citation": "Kirillov et al., Segment Anything, ICCV 2023, arXiv:2304.02643",
     },
 )
@@ -35,8 +35,7 @@ def shard_index(raw, partition, *, decode: bool = True, allow_truncated: bool = 
     """
     path = SHARD.format(partition=partition)
     tar = plain_tar(raw, path)
-    with tar.open() as stream:
-        scan = tar_index.scan(stream)
+    scan = tar.scan()
     images, findings = sa1b_members.classify(scan.members)
     images, oversized = without_oversized(images)
     findings = judged([*scan.problems, *findings, *oversized], len(images), allow_truncated, path)

@@ -79,18 +79,18 @@ def _painted(jpg, rows):
 
 def masks(view, mask_table):
     """Masks as they are published, white on black; those in a zip are not shown."""
-    files = view.files.filter(pc.is_valid(view.files["item"]))
-    return {"preview": previews.contact_sheet(_pictures(view, files))}
+    paths = view.files["path"].filter(pc.is_valid(view.files["item"]))
+    return {"preview": previews.contact_sheet(_pictures(view, paths))}
 
 
 def pictures(view, **inputs):
     """Published pictures as they are."""
-    return {"preview": previews.contact_sheet(_pictures(view, view.files))}
+    return {"preview": previews.contact_sheet(_pictures(view, view.files["path"]))}
 
 
-def _pictures(view, files):
-    """A few of the files, evenly from all of them, decoded."""
-    chosen = files.take(list(_spread(range(len(files)), SHOWN)))["path"].to_pylist()
+def _pictures(view, paths):
+    """A few of the files, evenly from all of them, decoded. There may be a million: only the chosen leave Arrow."""
+    chosen = [paths[place].as_py() for place in _spread(range(len(paths)), SHOWN)]
     return [np.asarray(Image.open(io.BytesIO(view.read(path))).convert("RGB")) for path in chosen]
 
 
