@@ -73,9 +73,10 @@ def webserver(tmp_path_factory) -> Iterator[int]:
     ]
     command += ["--workspace", home / "workspace.yaml", "--public-url", PUBLIC]
     environment = {**os.environ, "DAGSTER_HOME": str(home), "PYTHONPATH": str(home)}
-    process = subprocess.Popen(list(map(str, command)), cwd=home, env=environment)
+    process = subprocess.Popen(list(map(str, command)), cwd=home, env=environment, stdout=subprocess.PIPE, text=True)
     try:
-        wait_for(port, process)
+        # It takes connections before it answers them.
+        assert any("segassets UI on" in line for line in process.stdout), "ended before it answered"
         yield port
         assert not (home / "daemon.log").exists()
     finally:
