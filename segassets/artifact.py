@@ -13,6 +13,7 @@ import dagster as dg
 
 from segassets import cluster, declaration, ledger, previews, runs, settings
 from segassets.automation import observe
+from segassets.automation.groups import POOL
 from segassets.declaration import Artifact, Option
 from segassets.errors import PartitionRejected, SegassetsError, Skip, plainly
 from segassets.registry import declare
@@ -120,6 +121,7 @@ def _asset(
         group_name=declared.dataset,
         code_version=declared.code_version,
         description=_describe(text, declared),
+        pool=POOL,
         config_schema={option.name: _field(option) for option in declared.options} | _COMMON,
         io_manager_key="store",
         required_resource_keys={"cluster"},

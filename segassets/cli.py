@@ -281,15 +281,32 @@ def inspect(layout, path, options, as_json) -> int:
 @cli.command()
 @click.option("--port", type=click.IntRange(0, 65535), default=3000, show_default=True)
 @click.option("--read-only", is_flag=True, help="Look, but change nothing.")
-def ui(port, read_only) -> int:
+@click.option("--no-daemon", is_flag=True, help="Schedules, sensors and the queue are another service's.")
+@click.option(
+    "--workspace",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE",
+    help="Serve the code locations of a workspace.yaml.",
+)
+@click.option(
+    "--public-url",
+    "public_urls",
+    multiple=True,
+    metavar="URL",
+    help="Where a proxy with a login makes it reachable (https://data.example.org); may be repeated.",
+)
+def ui(port, read_only, no_daemon, workspace, public_urls) -> int:
     """Dagster's UI and daemon on 127.0.0.1, guarded against other sites' pages."""
     from segassets import partitions
+    from segassets.settings import load, prepare_dagster_home
     from segassets.ui.serve import serve
 
-    catalogue = _catalogue()
-    if not read_only:
+    if workspace is not None or read_only:
+        prepare_dagster_home(load())
+    else:
+        catalogue = _catalogue()
         partitions.register(catalogue.definitions and catalogue.instance, catalogue.settings)
-    return serve(port=port, read_only=read_only)
+    return serve(port, read_only, workspace, daemon=not no_daemon, public_urls=public_urls)
 
 
 @cli.command()

@@ -5,6 +5,7 @@ from pathlib import Path
 import dagster as dg
 
 from segassets import cluster, settings
+from segassets.automation.build import automated
 from segassets.cards.assets import cards
 from segassets.store.io_manager import StoreIOManager
 from segassets.user_defs import load_user_defs, refuse_twice
@@ -22,4 +23,5 @@ def defs() -> dg.Definitions:
         own,
         dg.Definitions(resources=resources, executor=dg.in_process_executor),
     )
-    return dg.Definitions.merge(datasets, dg.Definitions(assets=cards(datasets)))
+    served = automated(datasets)
+    return dg.Definitions.merge(served, dg.Definitions(assets=cards(served)))

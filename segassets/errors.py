@@ -32,6 +32,10 @@ class Busy(SegassetsError):
     """Another run is making the same partition."""
 
 
+class NoRoom(SegassetsError):
+    """The disk has no room for what is about to be written."""
+
+
 class ForeignFile(SegassetsError):
     """A file that is not ours lies where an artifact's file should go."""
 

@@ -31,18 +31,18 @@ def dynamic(name: str, find: Find) -> dg.DynamicPartitionsDefinition:
     return dg.DynamicPartitionsDefinition(name=name)
 
 
-def discover(settings: Settings, name: str) -> Found:
-    """The keys that lie in the raw folder now. Names from files are checked before they become keys."""
-    names = sorted(set(_finders[name](files_at(settings.raw))))
+def discover(settings: Settings, name: str, listing: object | None = None) -> Found:
+    """The keys that lie in the raw folder now, or did when `listing` was made; names from files are checked before."""
+    names = sorted(set(_finders[name](listing or files_at(settings.raw))))
     return Found([key for key in names if valid_key(key)], [key for key in names if not valid_key(key)])
 
 
-def register(instance: dg.DagsterInstance, settings: Settings) -> dict[str, list[str]]:
+def register(instance: dg.DagsterInstance, settings: Settings, listing: object | None = None) -> dict[str, list[str]]:
     """Register all keys that the raw folder gives; the new ones, by definition."""
     added = {}
     for name in _finders:
         known = set(instance.get_dynamic_partitions(name))
-        new = [key for key in discover(settings, name).keys if key not in known]
+        new = [key for key in discover(settings, name, listing).keys if key not in known]
         if new:
             instance.add_dynamic_partitions(name, new)
         added[name] = new

@@ -46,17 +46,20 @@ def checks_done(context: dg.AssetExecutionContext) -> Iterator[dg.Output]:
         yield dg.Output(None, spec.get_python_identifier())
 
 
+def about_check(findings: Sequence[Finding]) -> tuple[dg.AssetCheckSeverity, dict[str, Any]]:
+    """Severity and metadata of a check's result."""
+    counts = tally(findings)
+    severity = dg.AssetCheckSeverity.ERROR if counts["error"] else dg.AssetCheckSeverity.WARN
+    return severity, {**{f"{name}s": count for name, count in counts.items()}, **previews.findings_table(findings)}
+
+
 def check_result(
     context: dg.AssetExecutionContext, job: Job, name: str, passed: bool, findings: Sequence[Finding]
 ) -> dg.AssetCheckEvaluation:
     """A check's result for the job's partition: in a run over a range Dagster would record one for no partition."""
-    counts = tally(findings)
+    severity, metadata = about_check(findings)
     result = dg.AssetCheckResult(
-        asset_key=context.asset_key,
-        check_name=name,
-        passed=passed,
-        severity=dg.AssetCheckSeverity.ERROR if counts["error"] else dg.AssetCheckSeverity.WARN,
-        metadata={**{f"{name}s": count for name, count in counts.items()}, **previews.findings_table(findings)},
+        asset_key=context.asset_key, check_name=name, passed=passed, severity=severity, metadata=metadata
     )
     step = context.get_step_execution_context()
     step.wipe_input_asset_version_info(context.asset_key)  # else it speaks of the first partition of the range

@@ -87,6 +87,30 @@ telemetry:
   enabled: false
 nux:
   enabled: false
+
+# One machine is not overrun: a run uses all cores by itself, a second one only overlaps reading and writing. Of runs
+# that nobody asked for (schedules, sensors) one at a time: the other place is for a person.
+concurrency:
+  runs:
+    max_concurrent_runs: 2
+    tag_concurrency_limits:
+      - {key: segassets/automated, limit: 1}
+  pools:
+    default_limit: 2
+    granularity: run
+
+# A failed asset is not made again by itself: bad input stays bad.
+run_retries:
+  enabled: true
+  max_retries: 1
+  retry_on_asset_or_op_failure: false
+
+retention:
+  sensor:
+    purge_after_days: {skipped: 7, failure: 30, success: 90}
+
+freshness:
+  enabled: true
 """
 
 

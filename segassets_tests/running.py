@@ -48,6 +48,16 @@ class Place:
         assert "Traceback" not in done.stderr, done.stderr
         return done
 
+    def start(self, *arguments: str) -> subprocess.Popen:
+        """`segassets ...`, not waited for; what it says is read by `communicate`."""
+        return subprocess.Popen(
+            [sys.executable, "-c", "from segassets.cli import console; console()", *arguments],
+            env=self.environ(),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+
     def findings(self, what: str) -> list[dict]:
         """The findings of an asset or a dataset."""
         lines = self.run("findings", what, "--json").stdout.splitlines()

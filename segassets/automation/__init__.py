@@ -1,1 +1,1 @@
-"""Jobs, schedules, sensors: what makes runs without a person."""
+"""Jobs, schedules, sensors: what makes runs without a person. Everything here is off until somebody switches it on."""

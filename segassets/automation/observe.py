@@ -28,15 +28,23 @@ def raw_observation(context: dg.AssetExecutionContext, job: Job) -> Iterator[dg.
     graph = context.op_execution_context.job_def.asset_layer.asset_graph
     if graph.get(key).partitions_def != context.assets_def.partitions_def:
         return
-    patterns = readers(job.artifact.key, job.partition)
-    version, about = _look(context.run_id, job.artifact.dataset, patterns)
-    if _last_version(context.instance, key, job.partition) == version:
+    observed = observation(context.instance, context.run_id, job)
+    if observed is None:
         return
-    yield dg.AssetObservation(key, partition=job.partition, tags={DATA_VERSION: version}, metadata=about)
+    yield observed
     # Dagster has noted, before the step began, which versions it is made from: without this new one.
     step = context.get_step_execution_context()
     step.wipe_input_asset_version_info(key)
     step.maybe_fetch_and_get_input_asset_version_info(key)
+
+
+def observation(instance: dg.DagsterInstance, run_id: str, job: Job) -> dg.AssetObservation | None:
+    """Which version of the raw files of its partition a run sees; None when that was said before."""
+    key = dg.AssetKey(job.artifact.raw.split("/"))
+    version, about = _look(run_id, job.artifact.dataset, readers(job.artifact.key, job.partition))
+    if last_version(instance, key, job.partition) == version:
+        return None
+    return dg.AssetObservation(key, partition=job.partition, tags={DATA_VERSION: version}, metadata=about)
 
 
 @lru_cache(maxsize=16)
@@ -47,14 +55,18 @@ def _look(run_id: str, dataset: str, patterns: tuple[str, ...]) -> tuple[str, di
     found out once a run, because on S3 it is a listing.
     """
     settings = load()
-    raw = Raw(settings.raw, dataset, patterns, settings.store)
+    return look_at(Raw(settings.raw, dataset, patterns, settings.store))
+
+
+def look_at(raw: Raw) -> tuple[str, dict]:
+    """The data version of some raw files, and what to tell of them."""
     listing = [[path, entry.size, entry.version] for path, entry in raw.files.items()]
     version = hashlib.sha256(json.dumps(listing).encode()).hexdigest()[:32]
     size = sum(entry.size for entry in raw.files.values())
     return version, {"files": len(raw.files), "bytes": size, "first files": ", ".join(raw.paths[:5]) or "(none)"}
 
 
-def _last_version(instance: dg.DagsterInstance, key: dg.AssetKey, partition: str | None) -> str | None:
+def last_version(instance: dg.DagsterInstance, key: dg.AssetKey, partition: str | None) -> str | None:
     found = instance.fetch_observations(
         dg.AssetRecordsFilter(asset_key=key, asset_partitions=[partition] if partition else None), limit=1
     )

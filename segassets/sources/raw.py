@@ -5,13 +5,51 @@ from __future__ import annotations
 import fnmatch
 import hashlib
 import json
+from bisect import bisect_left
 from collections.abc import Iterable
 from functools import cached_property
+from typing import Protocol
 
 from segassets.sources.ref import Ref, files_at
 from segassets.store.files import Entry
 
 _GLOB = "*?["
+
+
+class Listed(Protocol):
+    """What it takes to see which files there are."""
+
+    def stat(self, path: str) -> Entry | None: ...
+    def names(self, folder: str) -> list[str]: ...
+    def walk(self, folder: str) -> dict[str, Entry]: ...
+
+
+class Listing:
+    """A root as it was at one moment: one listing a top folder, for those who ask about many partitions at once."""
+
+    def __init__(self, root: str):
+        self._files = files_at(root)
+        self._tops: dict[str, tuple[dict[str, Entry], list[str]]] = {}
+
+    def _top(self, path: str) -> tuple[dict[str, Entry], list[str]]:
+        top = path.split("/", 1)[0]
+        if top not in self._tops:
+            found = self._files.walk(top)
+            self._tops[top] = (found, sorted(found))
+        return self._tops[top]
+
+    def stat(self, path: str) -> Entry | None:
+        return self._top(path)[0].get(path)
+
+    def walk(self, folder: str) -> dict[str, Entry]:
+        entries, paths = self._top(folder)
+        first, end = bisect_left(paths, f"{folder}/"), bisect_left(paths, f"{folder}0")  # "0" is what follows "/"
+        return {path: entries[path] for path in paths[first:end]}
+
+    def names(self, folder: str) -> list[str]:
+        """Files and folders; a folder without a file below it is not seen, as on S3."""
+        cut = len(folder) + 1
+        return sorted({path[cut:].split("/", 1)[0] for path in self.walk(folder)})
 
 
 class Raw:
@@ -20,14 +58,15 @@ class Raw:
     `patterns` are relative to the dataset's folder; `*` also matches `/`, except in one that begins with `./`, which
     looks at the top only. One that begins with `/` is relative to the raw root, for a dataset that is made from another
     one's download as well; so are the paths it gives. `scratch` is the root below whose `.segassets/` a source may
-    unpack what cannot be read in place.
+    unpack what cannot be read in place. `listing`: a listing that somebody has made already, in place of a new one.
     """
 
-    def __init__(self, root: str, dataset: str, patterns: Iterable[str], scratch: str):
+    def __init__(self, root: str, dataset: str, patterns: Iterable[str], scratch: str, listing: Listed | None = None):
         self.root = root
         self.dataset = dataset
         self.patterns = tuple(patterns)
         self.scratch = scratch
+        self._listing = listing
         self._walked: dict[str, dict[str, Entry]] = {}
 
     @cached_property
@@ -42,8 +81,12 @@ class Raw:
     def _by_pattern(self) -> dict[str, dict[str, Entry]]:
         return {pattern: self._match(pattern) for pattern in self.patterns}
 
+    @property
+    def _listed(self) -> Listed:
+        return self._listing or files_at(self.root)
+
     def _match(self, pattern: str) -> dict[str, Entry]:
-        files = files_at(self.root)
+        files = self._listed
         if not any(char in pattern for char in _GLOB):
             entry = files.stat(self._below_root(pattern))
             return {pattern: entry} if entry else {}
@@ -60,7 +103,7 @@ class Raw:
     def _walk(self, folder: str) -> dict[str, Entry]:
         """One listing a folder, however many patterns look into it."""
         if folder not in self._walked:
-            self._walked[folder] = files_at(self.root).walk(folder)
+            self._walked[folder] = self._listed.walk(folder)
         return self._walked[folder]
 
     def _below_root(self, path: str) -> str:

@@ -275,17 +275,17 @@ def _write_all(fd: int, data: bytes) -> None:
         view = view[os.write(fd, view) :]
 
 
+#: How the SDK asks. Standard retry mode backs off on 500, 503, throttling, timeouts and dropped connections.
+CLIENT: dict[str, Any] = {"retries": {"max_attempts": 8, "mode": "standard"}, "max_pool_connections": 32}
+
+
 @lru_cache(maxsize=4)
 def _s3(pid: int):
     import s3fs
 
     # Listings are never cached: another process may have published since. Credentials, endpoint and region come
-    # from the SDK's own environment. Standard retry mode backs off on 500, 503, throttling and dropped connections.
-    return s3fs.S3FileSystem(
-        use_listings_cache=False,
-        skip_instance_cache=True,
-        config_kwargs={"retries": {"max_attempts": 8, "mode": "standard"}, "max_pool_connections": 32},
-    )
+    # from the SDK's own environment.
+    return s3fs.S3FileSystem(use_listings_cache=False, skip_instance_cache=True, config_kwargs=dict(CLIENT))
 
 
 LIST_PAGE = 1000

@@ -37,6 +37,10 @@ def findings(asset: str, partition: str | None) -> str:
     return f"{HOME}/findings/{asset}/{partition_name(partition)}.parquet"
 
 
+def tried(asset: str, partition: str | None) -> str:
+    return f"{HOME}/tried/{asset}/{partition_name(partition)}.json"
+
+
 def rows(asset: str, partition: str | None, version: str) -> str:
     return f"{HOME}/rows/{asset}/{partition_name(partition)}/{version}.parquet"
 

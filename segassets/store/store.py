@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import datetime
 import io
+import json
 import os
 import shutil
 from collections.abc import Iterable, Iterator
@@ -18,7 +19,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from segassets.errors import ForeignFile, SegassetsError
+from segassets.errors import ForeignFile, NoRoom, SegassetsError
 from segassets.findings import Finding, error, tally
 from segassets.sources.ref import files_at
 from segassets.store import handle, locks, manifest, names, publish
@@ -168,13 +169,26 @@ class Store:
         with manifest.reading(path):
             return [Finding(**row) for row in handle.table_from(data).to_pylist()]
 
+    def note_tried(self, asset: str, partition: str | None, fingerprint: str, why: str) -> None:
+        """Remember that a partition could not be made of these inputs with this code: whoever makes what is missing
+        without being asked does not try that again."""
+        said = json.dumps({"fingerprint": fingerprint, "why": why})
+        self.files.write(names.tried(asset, partition), said.encode())
+
+    def tried(self, asset: str, partition: str | None) -> str | None:
+        """The fingerprint with which a partition could not be made the last time that it could not."""
+        try:
+            return json.loads(self.files.read(names.tried(asset, partition)))["fingerprint"]
+        except (FileNotFoundError, ValueError, KeyError, TypeError):
+            return None
+
     def findings_partitions(self, asset: str) -> list[str | None]:
         """The partitions that have findings: published ones, and those that failed."""
         found = self.files.names(f"{names.HOME}/findings/{asset}")
         return [names.partition_of(name.removesuffix(".parquet")) for name in found if name.endswith(".parquet")]
 
     def check_room(self, files: int, size: int) -> str:
-        """One line on how much is about to be written; SegassetsError when the disk has no room for it."""
+        """One line on how much is about to be written; NoRoom when the disk has no room for it."""
         needs = f"about {files:,} files, {size / 1e9:.2f} GB"
         if not isinstance(self.files, Folder):
             return f"{needs}, as objects in {self.root}"
@@ -182,7 +196,7 @@ class Store:
         free = shutil.disk_usage(self.root).free
         inodes = _free_inodes(self.root)
         if size > free or (inodes is not None and files > inodes):
-            raise SegassetsError(
+            raise NoRoom(
                 f"{self.root} has {free / 1e9:.2f} GB and {inodes or 'unlimited'} inodes free, "
                 f"but {needs} are to be written; make room or choose another store"
             )

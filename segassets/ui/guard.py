@@ -9,9 +9,10 @@ name of its GraphQL endpoint.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Awaitable, Callable, Iterable, MutableMapping
 from typing import Any, NamedTuple
-from urllib.parse import parse_qsl, unquote
+from urllib.parse import parse_qsl, unquote, urlsplit
 
 from graphql import GraphQLError, OperationDefinitionNode, OperationType, parse
 from graphql.language import FragmentDefinitionNode
@@ -25,6 +26,8 @@ Headers = list[tuple[bytes, bytes]]
 
 READING = ("GET", "HEAD", "OPTIONS")
 WEBSOCKET_REFUSED = 4403
+DEFAULT_PORTS = {"http": 80, "https": 443}
+HOST_NAME = re.compile(r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?|[0-9a-f:.]*:[0-9a-f:.]*")
 # A query in an address is short; a parser should not be kept busy with more.
 MAX_TOKENS = 10_000
 
@@ -53,15 +56,40 @@ def loopback_hosts(port: int) -> frozenset[str]:
     return frozenset(hosts | set(names) if port == 80 else hosts)
 
 
+def public_names(url: str) -> tuple[frozenset[str], str]:
+    """The Host values and the Origin that a browser sends for a UI at `url`, behind a proxy that passes both on.
+
+    ValueError for what is no `http(s)://name[:port]`.
+    """
+    found = urlsplit(url.strip().rstrip("/"))
+    plain = found.scheme in DEFAULT_PORTS and not (found.path or found.query or found.fragment)
+    name, port = (found.hostname or "").lower(), found.port  # ValueError for a port that is no number
+    if not plain or "@" in found.netloc or not HOST_NAME.fullmatch(name):
+        raise ValueError(f"{url!r} is no address of the form https://name or https://name:port")
+    name = f"[{name}]" if ":" in name else name
+    default = DEFAULT_PORTS[found.scheme]
+    if port in (None, default):
+        # Browsers leave out the default port.
+        return frozenset({name, f"{name}:{default}"}), f"{found.scheme}://{name}"
+    return frozenset({f"{name}:{port}"}), f"{found.scheme}://{name}:{port}"
+
+
 class Guard:
     """ASGI middleware: lets through only what the UI itself, or a program on this machine, would send."""
 
-    def __init__(self, app: App, port: int, allowed_hosts: Iterable[str] | None = None) -> None:
-        """`allowed_hosts`: `name:port`, in place of the loopback names."""
+    def __init__(self, app: App, port: int, public_urls: Iterable[str] = ()) -> None:
+        """`public_urls`: where people reach the UI besides the loopback names, through a proxy that asks for a login.
+
+        A page has to come from the name that it calls: one of another name of ours, on the visitor's own machine, is
+        another site's.
+        """
         self.app = app
-        self.hosts = frozenset(host.lower() for host in allowed_hosts) if allowed_hosts else loopback_hosts(port)
-        self.origins = frozenset(f"http://{host}" for host in self.hosts)
-        self.address = f"http://127.0.0.1:{port}"
+        own = loopback_hosts(port)
+        self.origins = dict.fromkeys(own, frozenset(f"http://{host}" for host in own))
+        for hosts, origin in map(public_names, public_urls):
+            for host in hosts:
+                self.origins[host] = self.origins.get(host, frozenset()) | {origin}
+        self.address = next(iter(public_urls), None) or f"http://127.0.0.1:{port}"
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the request on, or answer it with the reason why not."""
@@ -85,15 +113,15 @@ class Guard:
     def _foreign(self, scope: Scope) -> Refusal | None:
         """Is the request meant for another name, or sent by another site's page?"""
         hosts = _values(scope, b"host")
-        if len(hosts) != 1 or hosts[0].lower() not in self.hosts:
+        if len(hosts) != 1 or hosts[0].lower() not in self.origins:
             # A foreign name that leads here is DNS rebinding: to the browser this is then the foreign site itself.
             found = ", ".join(map(repr, hosts)) or "none"
             return _forbidden(
-                f"Host is {found}, expected one of {', '.join(sorted(self.hosts))}. Open {self.address}; "
-                "through an SSH tunnel use the same port at both ends."
+                f"Host is {found}, expected one of {', '.join(sorted(self.origins))}. Open "
+                f"{self.address}; through an SSH tunnel use the same port at both ends, for a proxy --public-url."
             )
         origins = _values(scope, b"origin")
-        if len(origins) > 1 or any(origin.lower() not in self.origins for origin in origins):
+        if len(origins) > 1 or any(origin.lower() not in self.origins[hosts[0].lower()] for origin in origins):
             return _forbidden(
                 f"the request comes from {', '.join(map(repr, origins))}, not from this UI's own pages. "
                 f"Use the UI at {self.address}, or a client that sends no Origin."

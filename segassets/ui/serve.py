@@ -21,7 +21,7 @@ import sys
 import threading
 import time
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -31,7 +31,7 @@ from dagster._core.workspace.load_target import ModuleTarget, WorkspaceFileTarge
 from segassets.errors import SegassetsError, UsageError
 from segassets.processes import process_start
 from segassets.runs import free_dead_runs
-from segassets.ui.guard import Guard
+from segassets.ui.guard import Guard, public_names
 
 if TYPE_CHECKING:
     from dagster._core.workspace.context import WorkspaceProcessContext
@@ -55,6 +55,15 @@ OWN_DAEMONS = 20
 LOG_BYTES = 10_000_000
 
 
+class Chosen(NamedTuple):
+    """How the UI is served."""
+
+    port: int
+    read_only: bool
+    daemon: bool
+    public_urls: tuple[str, ...]
+
+
 class Target(NamedTuple):
     """The code that is served: a module of definitions, or a workspace file in its place."""
 
@@ -68,16 +77,27 @@ class Target(NamedTuple):
         return ModuleTarget(self.module, None, None, LOCATION)
 
 
-def serve(port: int = 3000, read_only: bool = False, workspace: Path | None = None, *, module: str = MODULE) -> int:
+def serve(
+    port: int = 3000,
+    read_only: bool = False,
+    workspace: Path | None = None,
+    *,
+    daemon: bool = True,
+    public_urls: Sequence[str] = (),
+    module: str = MODULE,
+) -> int:
     """Serve the UI on the loopback address until SIGINT or SIGTERM; returns the exit status.
 
-    `port` 0 takes a free one. `read_only` refuses every change and starts no daemon. `workspace` names a workspace file
-    to be served in place of `module`. The instance is that of DAGSTER_HOME. All children of this process end with it.
+    `port` 0 takes a free one. `read_only` refuses every change and starts no daemon; nor is one started without
+    `daemon`, where another service has it. `workspace` names a workspace file to be served in place of `module`.
+    `public_urls`: where a proxy makes the UI reachable. The instance is that of DAGSTER_HOME. All children of this
+    process end with it.
     """
     target = Target(module, str(workspace.absolute()) if workspace else None)
+    chosen = Chosen(port, read_only, daemon and not read_only, tuple(public_urls))
     with _Interrupts() as interrupts:
         try:
-            _serve(port, read_only, target, interrupts)
+            _serve(chosen, target, interrupts)
         except KeyboardInterrupt:
             pass  # ended before it answered
         except UsageError as error:
@@ -122,24 +142,36 @@ class _Interrupts:
             raise KeyboardInterrupt
 
 
-def _serve(port: int, read_only: bool, target: Target, interrupts: _Interrupts) -> None:
+def _serve(chosen: Chosen, target: Target, interrupts: _Interrupts) -> None:
     """Start everything, serve, end everything."""
     # Everything that can be wrong at once is looked at before the definitions are loaded, which takes seconds.
-    listening = _listen(port)
+    _check(chosen, target)
+    listening = _listen(chosen.port)
     daemon: _Daemon | None = None
     with contextlib.ExitStack() as stack:
         stack.enter_context(listening)
         instance = stack.enter_context(_instance())
         try:
-            if not read_only:
+            if not chosen.read_only:
                 _report_dead_runs(instance)
-            context = stack.enter_context(_webserver_context(instance, read_only, target))
-            if not read_only:
+            context = stack.enter_context(_webserver_context(instance, chosen.read_only, target))
+            if chosen.daemon:
                 daemon = _start_daemon(instance, target)
-            _run_webserver(context, listening, interrupts)
+            _run_webserver(context, listening, chosen.public_urls, interrupts)
         finally:
             interrupts.raising = False
             _end(daemon, stack.pop_all())
+
+
+def _check(chosen: Chosen, target: Target) -> None:
+    """UsageError for addresses and files that cannot be meant."""
+    for url in chosen.public_urls:
+        try:
+            public_names(url)
+        except ValueError as error:
+            raise UsageError(f"--public-url: {error}") from None
+    if target.workspace is not None and not os.path.isfile(target.workspace):
+        raise UsageError(f"--workspace: there is no file {target.workspace}")
 
 
 def _listen(port: int) -> socket.socket:
@@ -213,7 +245,9 @@ def _webserver_context(instance: DagsterInstance, read_only: bool, target: Targe
     return context
 
 
-def _run_webserver(context: WorkspaceProcessContext, listening: socket.socket, interrupts: _Interrupts) -> None:
+def _run_webserver(
+    context: WorkspaceProcessContext, listening: socket.socket, public_urls: Sequence[str], interrupts: _Interrupts
+) -> None:
     """Answer requests until a signal comes."""
     import uvicorn
     from dagster_webserver.app import create_app_from_workspace_process_context
@@ -226,9 +260,11 @@ def _run_webserver(context: WorkspaceProcessContext, listening: socket.socket, i
         async def startup(self, sockets: list[socket.socket] | None = None) -> None:
             await super().startup(sockets)
             _say(f"segassets UI on http://{ADDRESS}:{port} (Ctrl-C ends it)")
+            for url in public_urls:
+                _say(f"also answers to {url}, for a proxy before it")
 
     config = uvicorn.Config(
-        Guard(create_app_from_workspace_process_context(context), port),
+        Guard(create_app_from_workspace_process_context(context), port, public_urls),
         log_level="error",
         access_log=False,
         server_header=False,

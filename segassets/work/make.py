@@ -5,6 +5,7 @@ The result is a finished stage that only has to be published, or PartitionReject
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import random
@@ -12,7 +13,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from segassets.errors import BeingPublished, NotPublished, PartitionRejected, Skip, Unreadable
+from segassets.errors import (
+    BeingPublished,
+    Busy,
+    ForeignFile,
+    NoRoom,
+    NotPublished,
+    PartitionRejected,
+    Skip,
+    Unreadable,
+)
 from segassets.findings import BadItem, Finding
 from segassets.store import manifest
 from segassets.store.stage import Stage
@@ -43,8 +53,13 @@ class Outcome:
 
     def publish(self) -> None:
         """Put the stage into place; nothing to do for an unchanged partition. Call it under the lock."""
-        if self.stage is not None:
+        if self.stage is None:
+            return
+        try:
             self.job.store.publish(self.stage, self.footer, self.findings)
+        except ForeignFile as problem:
+            _note_tried(self.job, self.footer.fingerprint, problem)
+            raise
 
 
 def input_versions(job: Job) -> dict[str, str]:
@@ -128,10 +143,29 @@ def prepare(job: Job) -> Outcome:
     inputs = input_versions(job)
     raw = job.raw.fingerprint() if artifact.reads else {}
     mark = fingerprint(job, inputs, raw)
+    try:
+        return _stage(job, inputs, raw, mark)
+    except Exception as problem:
+        _note_tried(job, mark, problem)
+        raise
+
+
+def _note_tried(job: Job, mark: str, problem: Exception) -> None:
+    """Remember what will not come out otherwise another time: nothing that other runs, the disk, the network, or a
+    stricter limit than the usual one are to blame for."""
+    passing = isinstance(problem, OSError | MemoryError | NotPublished | BeingPublished | Busy | NoRoom)
+    if not passing and job.tolerance >= job.artifact.max_rejected:
+        with contextlib.suppress(OSError):
+            job.store.note_tried(job.artifact.key, job.partition, mark, f"{type(problem).__name__}: {problem}")
+
+
+def _stage(job: Job, inputs: dict[str, str], raw: dict[str, list], mark: str) -> Outcome:
+    """Carry out the plan into a stage, and judge what came out."""
+    artifact = job.artifact
     versions = library_versions()
     staged_mark = hashlib.sha256(json.dumps([mark, versions, job.force and job.run_id]).encode()).hexdigest()[:32]
     into, copy_mode = artifact.target(job.partition), job.settings.copy_mode
-    stage = store.stage(artifact.key, job.partition, into, staged_mark, artifact.rows, copy_mode)
+    stage = job.store.stage(artifact.key, job.partition, into, staged_mark, artifact.rows, copy_mode)
     progress = Progress(job.label, say=job.say)
     try:
         listed = carry_out(job, stage, progress)

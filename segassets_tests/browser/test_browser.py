@@ -1,4 +1,4 @@
-"""What a person does in the UI: make a partition, look at it, start a backfill, switch a sensor on and off."""
+"""What a person does in the UI: make a partition, look at it, start a backfill, switch a sensor and a schedule on and off."""
 
 from __future__ import annotations
 
@@ -62,10 +62,11 @@ def test_findings_and_lineage(page, picture):
     page.goto("/assets/sa1b/masks?view=lineage&lineageScope=upstream&lineageDepth=3")
     for name in ("masks", "mask_table", "shard_index"):
         expect(page.get_by_text(name, exact=True).last).to_be_visible()
+    expect(page.get_by_text("Loading...")).to_have_count(0)
     picture("lineage")
 
 
-def test_a_backfill_and_a_sensor(page, picture):
+def test_a_backfill_a_sensor_and_a_schedule(page, picture):
     from playwright.sync_api import expect
 
     page.goto("/assets/sa1b/images?view=partitions")
@@ -77,24 +78,9 @@ def test_a_backfill_and_a_sensor(page, picture):
     dialog.get_by_role("button", name=re.compile("Launch")).click()
     expect(dialog).to_have_count(0)
 
-    # The daemon looks for new backfills twice a minute: time for the sensor.
-    page.goto("/automation")
-    expect(page.get_by_text("new_sa1b_shards")).to_be_visible()
-    switch = page.get_by_text("new_sa1b_shards").locator("xpath=ancestor::*[.//input[@type='checkbox']][2]")
-    switch = switch.locator("input[type=checkbox]").last
-    assert not switch.is_checked(), "a sensor has to be off until somebody starts it"
-    for wanted in (True, False):
-        for _ in range(10):  # a click on a page that is still being drawn is lost
-            switch.evaluate("box => box.click()")
-            page.wait_for_timeout(3000)
-            if switch.is_checked() == wanted:
-                break
-        expect(switch).to_be_checked(checked=wanted)
-        page.reload()
-        expect(page.get_by_text("new_sa1b_shards")).to_be_visible()
-        expect(switch).to_be_checked(checked=wanted)
-        if wanted:
-            picture("automation")
+    # The daemon looks for new backfills twice a minute: time for a sensor, and for the nightly schedule.
+    switched(page, "new_sa1b_shards", picture)
+    switched(page, "fill_missing", picture)
 
     # This page does not follow runs that it did not start itself.
     made = page.get_by_text("Materialized (2)")
@@ -107,6 +93,29 @@ def test_a_backfill_and_a_sensor(page, picture):
     expect(made).to_be_visible()
     page.goto("/runs")
     picture("backfill")
+
+
+def switched(page, name: str, picture) -> None:
+    """Switch a sensor or schedule on and off again, each time as the server then has it."""
+    from playwright.sync_api import expect
+
+    page.goto("/automation")
+    expect(page.get_by_text(name, exact=True)).to_be_visible()
+    switch = page.get_by_text(name, exact=True).locator("xpath=ancestor::*[.//input[@type='checkbox']][2]")
+    switch = switch.locator("input[type=checkbox]").last
+    assert not switch.is_checked(), f"{name} has to be off until somebody starts it"
+    for wanted in (True, False):
+        for _ in range(10):  # a click on a page that is still being drawn is lost
+            switch.evaluate("box => box.click()")
+            page.wait_for_timeout(3000)
+            if switch.is_checked() == wanted:
+                break
+        expect(switch).to_be_checked(checked=wanted)
+        page.reload()
+        expect(page.get_by_text(name, exact=True)).to_be_visible()
+        expect(switch).to_be_checked(checked=wanted)
+        if wanted:
+            picture("automation")
 
 
 def test_another_sites_page_cannot_do_it(page, ui):

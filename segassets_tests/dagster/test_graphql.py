@@ -38,3 +38,28 @@ def test_assets_are_launched_and_looked_at_in_the_ui(fresh: Platform):
         (table,) = [entry["table"] for entry in failed["evaluation"]["metadataEntries"] if "table" in entry]
         (row,) = [json.loads(record) for record in table["records"]]
         assert row["severity"] == "error" and row["item"] == "sa_000001.tar, ./sa_11188.json"
+
+
+SCHEDULE = """mutation { scheduleDryRun(timestamp: 1900000000, selectorData: {
+    repositoryName: "__repository__", repositoryLocationName: "segassets", scheduleName: "fill_missing"}) {
+    __typename ... on PythonError { message } ... on DryRunInstigationTick {
+        evaluationResult { skipReason error { message } runRequests { runKey jobName tags { key value } } } } } }"""
+SENSOR = """mutation($name: String!) { sensorDryRun(cursor: null, selectorData: {
+    repositoryName: "__repository__", repositoryLocationName: "segassets", sensorName: $name}) {
+    __typename ... on PythonError { message } ... on DryRunInstigationTick {
+        evaluationResult { skipReason error { message } runRequests { jobName } } } } }"""
+
+
+def test_schedules_and_sensors_tick_in_the_code_server_as_for_the_daemon(fresh: Platform):
+    with webserver(fresh) as (context, ask):
+        tick = ask(SCHEDULE)["scheduleDryRun"]
+        assert tick["__typename"] == "DryRunInstigationTick", tick
+        assert tick["evaluationResult"]["error"] is None, tick
+        assert len(tick["evaluationResult"]["runRequests"]) == 3, "the shards, and two evaluation sets lie apart"
+        for name in ("new_sa1b_shards", "new_maggie_archives", "new_datasets", "raw_changed"):
+            tick = ask(SENSOR, name=name)["sensorDryRun"]
+            assert tick["__typename"] == "DryRunInstigationTick", tick
+            assert tick["evaluationResult"]["error"] is None, tick
+        # What Dagster does not offer a dry run of: the conditions, evaluated in the code server.
+        sensor = context.create_request_context().get_code_location("segassets").get_repository("__repository__")
+        assert sensor.get_sensor("bring_up_to_date").sensor_type.value == "AUTOMATION"

@@ -16,7 +16,11 @@ from starlette.testclient import TestClient
 from segassets_tests.dagster.platform import Platform
 
 # Without a daemon nobody would take a run from the queue.
-NO_QUEUE = "run_coordinator: {module: dagster._core.run_coordinator, class: DefaultRunCoordinator}\n"
+NO_QUEUE = """\
+telemetry: {enabled: false}
+nux: {enabled: false}
+run_coordinator: {module: dagster._core.run_coordinator, class: DefaultRunCoordinator}
+"""
 
 Ask = Callable[..., Any]
 
@@ -24,8 +28,7 @@ Ask = Callable[..., Any]
 @contextlib.contextmanager
 def webserver(platform: Platform) -> Iterator[tuple[WorkspaceProcessContext, Ask]]:
     """The process context, and `ask(query, **variables)`."""
-    config = platform.home / "dagster.yaml"
-    config.write_text(config.read_text() + NO_QUEUE)
+    (platform.home / "dagster.yaml").write_text(NO_QUEUE)
     target = ModuleTarget("segassets.definitions", None, None, "segassets")
     with (
         dg.DagsterInstance.get() as instance,

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import re
+import shutil
+import subprocess
 from collections.abc import Iterator
 
 import dagster as dg
 import pytest
 import yaml
 
+from segassets.cli import cli
 from segassets_tests.deploy.templates import DEPLOY, install, template
 
 KUBERNETES = sorted((DEPLOY / "kubernetes").rglob("*.yaml"))
@@ -125,6 +129,42 @@ def test_compose_publishes_one_port_on_loopback_and_gives_the_socket_to_the_daem
     (location,) = template("docker/workspace.yaml")["load_from"]
     assert location["grpc_server"]["host"] in services
     assert services["webserver"]["network_mode"] == "service:proxy"
+    check_ui(services["webserver"]["command"])
+
+
+def check_ui(command: list[str]) -> None:
+    """The command line of the webserver's container is one that `segassets` takes, without a second daemon."""
+    program, name, *arguments = command
+    context = cli.commands[name].make_context(name, list(arguments))
+    assert program == "segassets" and context.params["no_daemon"] and not context.params["read_only"]
+    assert len(context.params["public_urls"]) == 1 and "SEGASSETS_PUBLIC_URL" in context.params["public_urls"][0]
+    assert str(context.params["workspace"]) == "/opt/segassets/workspace.yaml"
+
+
+def test_the_webservers_pod_starts_what_there_is():
+    (command,) = [c["args"] for name, _, c in containers() if (name, c["name"]) == ("segassets-webserver", "webserver")]
+    check_ui(command)
+    assert "SEGASSETS_PUBLIC_URL" in object_of("ConfigMap", "segassets-settings")["data"]
+
+
+def test_compose_takes_the_file(tmp_path):
+    """Compose's own check, where it is installed; the first version does not know the project's name yet."""
+    if not shutil.which("docker-compose"):
+        pytest.skip("no docker-compose (apt-get install -y --no-install-recommends docker-compose)")
+    text = (DEPLOY / "docker/compose.yaml").read_text(encoding="utf-8")
+    (tmp_path / "compose.yaml").write_text(text.replace("name: segassets\n", "", 1))
+    given = dict.fromkeys(re.findall(r"\$\{(\w+)", text), "given") | {
+        "SEGASSETS_PUBLIC_URL": "https://data.example.org"
+    }
+    command = ["docker-compose", "-f", str(tmp_path / "compose.yaml"), "config"]
+    done = subprocess.run(command, env={**os.environ, **given}, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    services = yaml.safe_load(done.stdout)["services"]
+    assert "https://data.example.org" in services["webserver"]["command"]
+    with pytest.raises(subprocess.CalledProcessError):
+        subprocess.run(
+            command, env={**os.environ, **given, "SEGASSETS_PG_PASSWORD": ""}, capture_output=True, check=True
+        )
 
 
 def test_compose_hands_on_every_variable_that_the_instance_and_the_runs_need():

@@ -54,7 +54,7 @@ def end(process: subprocess.Popen) -> None:
 
 @pytest.fixture(scope="module")
 def webserver(tmp_path_factory) -> Iterator[int]:
-    """`deploy/webserver.py` over one asset; its port."""
+    """`segassets ui`, as the deployments start it, over one asset; its port."""
     if not (shutil.which("caddy") or shutil.which("nginx")):
         pytest.skip("no proxy (apt-get install -y --no-install-recommends caddy nginx-light)")
     home = tmp_path_factory.mktemp("webserver")
@@ -62,13 +62,23 @@ def webserver(tmp_path_factory) -> Iterator[int]:
     (home / "workspace.yaml").write_text(WORKSPACE)
     (home / "dagster.yaml").write_text("telemetry: {enabled: false}\n")
     port = free_port()
-    command = [sys.executable, DEPLOY / "webserver.py", "--workspace", home / "workspace.yaml", "--port", port]
-    project = str(DEPLOY.parent)
-    environment = {**os.environ, "DAGSTER_HOME": str(home), "PYTHONPATH": f"{home}{os.pathsep}{project}"}
-    process = subprocess.Popen(list(map(str, command)), cwd=home, env=environment)
+    command = [
+        sys.executable,
+        "-c",
+        "from segassets.cli import console; console()",
+        "ui",
+        "--no-daemon",
+        "--port",
+        port,
+    ]
+    command += ["--workspace", home / "workspace.yaml", "--public-url", PUBLIC]
+    environment = {**os.environ, "DAGSTER_HOME": str(home), "PYTHONPATH": str(home)}
+    process = subprocess.Popen(list(map(str, command)), cwd=home, env=environment, stdout=subprocess.PIPE, text=True)
     try:
-        wait_for(port, process)
+        # It takes connections before it answers them.
+        assert any("segassets UI on" in line for line in process.stdout), "ended before it answered"
         yield port
+        assert not (home / "daemon.log").exists()
     finally:
         end(process)
 
@@ -98,7 +108,6 @@ def caddy(folder: Path, port: int, upstream: int) -> tuple[list[str], dict[str, 
     environment = {
         **os.environ,
         "HOME": str(folder),
-        "SEGASSETS_PUBLIC_URL": PUBLIC,
         "SEGASSETS_UI_USER": LOGIN[0],
         "SEGASSETS_UI_PASSWORD_HASH": hashed,
     }
@@ -125,20 +134,22 @@ def nginx(folder: Path, port: int, upstream: int) -> tuple[list[str], dict[str, 
 
 @pytest.fixture
 def client(proxy) -> Iterator[httpx.Client]:
-    with httpx.Client(base_url=proxy, auth=LOGIN, timeout=60) as client:
+    """A browser that has typed the public address."""
+    name = {"Host": PUBLIC.removeprefix("https://")}
+    with httpx.Client(base_url=proxy, auth=LOGIN, headers=name, timeout=60) as client:
         yield client
 
 
 def test_nobody_comes_in_without_a_login(proxy):
-    assert httpx.get(proxy).status_code == 401
-    assert httpx.post(f"{proxy}/graphql", json=QUERY).status_code == 401
-    assert httpx.get(proxy, auth=(LOGIN[0], "a guess")).status_code == 401
+    assert httpx.get(proxy, timeout=60).status_code == 401
+    assert httpx.post(f"{proxy}/graphql", json=QUERY, timeout=60).status_code == 401
+    assert httpx.get(proxy, auth=(LOGIN[0], "a guess"), timeout=60).status_code == 401
 
 
 def test_with_a_login_the_ui_works_from_its_own_pages_and_from_programs(client):
     assert client.get("/").status_code == 200
     assert client.post("/graphql", json=QUERY).json()["data"]["version"]
-    own = {"Origin": PUBLIC, "Host": "data.example.org", "Sec-Fetch-Site": "same-origin"}
+    own = {"Origin": PUBLIC, "Sec-Fetch-Site": "same-origin"}
     assert client.post("/graphql", json=QUERY, headers=own).json()["data"]["version"]
 
 
@@ -149,6 +160,8 @@ def test_another_sites_page_is_refused_with_the_visitors_login(client, origin):
 
 
 def test_what_the_guard_refuses_stays_refused(client):
+    assert client.get("/", headers={"Host": "evil.example"}).status_code == 403
+    assert client.get("/graphql", params={"query": "mutation { reloadWorkspace { __typename } }"}).status_code == 403
     assert client.get("/", headers={"Sec-Fetch-Site": "cross-site"}).status_code == 403
     assert client.post("/graphql", content="{}", headers={"Content-Type": "text/plain"}).status_code == 415
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import threading
+import time
 import uuid
 from collections import Counter
 from collections.abc import Callable, Mapping
@@ -21,6 +22,8 @@ CREDENTIALS = {
     "AWS_DEFAULT_REGION": "us-east-1",
     "AWS_EC2_METADATA_DISABLED": "true",
 }
+#: Longer than the clients of the tests wait.
+HANG_SECONDS = 4
 ERROR = b"<?xml version='1.0'?><Error><Code>%s</Code><Message>made up</Message></Error>"
 
 
@@ -55,7 +58,7 @@ class Request:
 @dataclass
 class Proxy:
     """`fault(request)` gives None, an HTTP status, `"cut"` (not passed on, no answer), `"lost"` (passed on, no
-    answer) or `"torn"` (half of the answer's body)."""
+    answer), `"hang"` (not passed on, no answer for a while) or `"torn"` (half of the answer's body)."""
 
     upstream: str
     fault: Callable[[Request], int | str | None] = lambda request: None
@@ -100,7 +103,8 @@ def _handler(proxy: Proxy) -> type[BaseHTTPRequestHandler]:
             proxy.requests.append(request)
             proxy.up.append(len(body))
             fault = proxy.fault(request)
-            if fault == "cut":
+            if fault in ("cut", "hang"):
+                time.sleep(HANG_SECONDS if fault == "hang" else 0)
                 self.close_connection = True
                 self.connection.close()
                 return

@@ -6,12 +6,13 @@ from collections import defaultdict
 
 import pytest
 
+from segassets.commands import verify
 from segassets.errors import SegassetsError
 from segassets.sources.ref import Ref
 from segassets.store import files
 from segassets.store.files import Bucket
 from segassets.store.store import Store
-from segassets_tests.store.making import publish, seen
+from segassets_tests.store.making import ASSET, INTO, KEY, publish, seen
 
 
 def every_key_once(fault):
@@ -23,6 +24,17 @@ def every_key_once(fault):
         return fault if met[request.kind, request.key] == 1 else None
 
     return at
+
+
+def test_a_server_that_hangs_is_asked_again(s3, monkeypatch):
+    monkeypatch.setitem(files.CLIENT, "read_timeout", 1)
+    s3.at().write("a", b"data")
+    s3.proxy.requests.clear()
+    s3.proxy.fault = every_key_once("hang")
+    s3.at().write("b", b"more")
+    assert s3.at().read("a") == b"data"
+    assert s3.at().stat("b").size == 4
+    assert s3.proxy.counts() == {"PUT": 2, "GET": 2, "HEAD": 2}
 
 
 @pytest.mark.parametrize("fault", [500, 503, "cut", "lost"])
@@ -123,6 +135,20 @@ def test_reading_costs_one_request(s3):
     assert s3.at().read("a", 10, 12) == s3.at().read("a", 50) == s3.at().read("empty") == b""
     assert s3.proxy.counts()["GET"] == 6
     assert s3.proxy.counts()["HEAD"] == 0
+
+
+def test_verifying_costs_one_request_a_file_and_few_beside(s3):
+    store = Store(s3.url())
+    publish(store, {f"{n // 4}/{n}.png": b"%d" % n for n in range(120)})
+    s3.client.put_object(Bucket=s3.bucket, Key=f"store/{INTO}/0/stranger.png", Body=b"")
+    s3.client.put_object(Bucket=s3.bucket, Key=f"store/{INTO}/0/1.png", Body=b"x")
+    s3.client.put_object(Bucket=s3.bucket, Key=f"store/{INTO}/0/2.png", Body=b"xx")
+    s3.client.delete_object(Bucket=s3.bucket, Key=f"store/{INTO}/0/3.png")
+    s3.proxy.requests.clear()
+    told = [line.text for line in verify._verify_one(store, ASSET, KEY, verify._all_ours(store))]
+    assert [text.split(": ")[1] for text in told] == ["changed", "changed", "missing", "extra"]
+    counts = s3.proxy.counts()
+    assert counts["GET"] <= 120 + 5 and counts["HEAD"] <= 5 and counts["LIST"] <= 5
 
 
 def test_a_range_behind_the_end_is_a_short_file(s3):

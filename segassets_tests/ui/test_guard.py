@@ -14,7 +14,7 @@ import pytest
 from starlette.testclient import TestClient
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
-from segassets.ui.guard import WEBSOCKET_REFUSED, Guard
+from segassets.ui.guard import WEBSOCKET_REFUSED, Guard, public_names
 
 PORT = 3999
 HOST = f"127.0.0.1:{PORT}"
@@ -188,11 +188,76 @@ def test_fetch_metadata(site, mode, passes):
     assert twice.reached is (passes and site != "same-site")
 
 
-def test_other_names_can_be_allowed():
-    app = App()
-    client = TestClient(Guard(app, PORT, allowed_hosts=["Forwarded:8080"]), base_url="http://forwarded:8080")
-    assert client.get("/", headers={"Origin": "http://forwarded:8080"}).status_code == 200
-    assert client.get("/", headers={"Host": HOST}).status_code == 403
+PUBLIC = "https://data.example.org"
+
+
+def behind_proxy(*urls: str) -> TestClient:
+    return TestClient(Guard(App(), PORT, urls or [PUBLIC]), base_url="http://data.example.org")
+
+
+def test_the_public_address_is_let_in_from_its_own_pages():
+    client = behind_proxy()
+    assert client.get("/").status_code == 200
+    assert client.get("/", headers={"Origin": PUBLIC, "Sec-Fetch-Site": "same-origin"}).status_code == 200
+    assert client.get("/", headers={"Host": "data.example.org:443"}).status_code == 200
+    assert client.get("/", headers={"Host": HOST, "Origin": ORIGIN}).status_code == 200, "a program on the server"
+    with client.websocket_connect("ws://data.example.org/graphql", headers={"Origin": PUBLIC}):
+        pass
+
+
+@pytest.mark.parametrize(
+    "origin",
+    [EVIL, "http://data.example.org", "https://data.example.org:444", "https://data.example.org.evil.example", "null",
+     ORIGIN, "https://evil.example/https://data.example.org", "https://DATA.example.org@evil.example", ""],
+)  # fmt: skip
+def test_the_public_address_is_not_called_from_elsewhere(origin):
+    """Nor from a page of the visitor's own machine, whose loopback address is not the server's."""
+    client = behind_proxy()
+    for ask in (client.get, client.post):
+        assert ask("/graphql", headers={"Origin": origin}).status_code == 403
+    with (
+        pytest.raises(WebSocketDisconnect),
+        client.websocket_connect("ws://data.example.org/graphql", headers={"Origin": origin}),
+    ):
+        pass
+
+
+@pytest.mark.parametrize("host", ["evil.example", "data.example.org:80", "data.example.org.", "xdata.example.org"])
+def test_a_public_address_opens_no_other_name(host):
+    assert behind_proxy().get("/", headers={"Host": host}).status_code == 403
+
+
+def test_a_loopback_page_of_the_server_is_not_called_from_the_public_address():
+    assert behind_proxy().get("/", headers={"Host": HOST, "Origin": PUBLIC}).status_code == 403
+
+
+def test_several_public_addresses_do_not_speak_for_each_other():
+    client = behind_proxy(PUBLIC, "http://lab:8080")
+    assert client.get("/", headers={"Host": "lab:8080", "Origin": "http://lab:8080"}).status_code == 200
+    assert client.get("/", headers={"Host": "lab:8080", "Origin": PUBLIC}).status_code == 403
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["", "data.example.org", "ftp://x", "https://", "https://a/path", "https://a?b", "https://u:p@a", "https://a:b",
+     "https://*", "https://*.example.org", "https://a b", "https://a,b", "https://a#b"],
+)  # fmt: skip
+def test_what_is_no_address_is_refused(url):
+    with pytest.raises(ValueError):
+        public_names(url)
+
+
+@pytest.mark.parametrize(
+    ("url", "hosts", "origin"),
+    [
+        ("https://Data.Example.org/", {"data.example.org", "data.example.org:443"}, "https://data.example.org"),
+        ("http://127.0.0.1:8080", {"127.0.0.1:8080"}, "http://127.0.0.1:8080"),
+        ("https://[::1]:8443", {"[::1]:8443"}, "https://[::1]:8443"),
+        ("https://lab:443", {"lab", "lab:443"}, "https://lab"),
+    ],
+)
+def test_what_browsers_send_for_an_address(url, hosts, origin):
+    assert public_names(url) == (frozenset(hosts), origin)
 
 
 def test_default_port_is_left_out_by_browsers():

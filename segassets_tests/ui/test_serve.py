@@ -40,7 +40,7 @@ LAUNCH = """mutation { launchRun(executionParams: {selector: {
     jobName: "__ASSET_JOB", assetSelection: [{path: ["slow"]}]}})
     { __typename ... on LaunchRunSuccess { run { runId } } } }"""
 # Generous, since the tests share their cores with others; what is promised is about five seconds.
-END_SECONDS = 15
+END_SECONDS = 40
 
 
 class UI:
@@ -198,6 +198,40 @@ def test_second_ui_starts_no_second_daemon_and_a_killed_ui_leaves_none(start):
 def daemons(ui: UI) -> list[int]:
     """The leaders of sessions of their own among the UI's processes."""
     return [pid for pid in ui.remember_processes() if pid in ui.living() and os.getpgid(pid) == pid]
+
+
+def test_without_a_daemon_for_a_proxy(home: Path, start):
+    (home / "workspace.yaml").write_text(
+        "load_from:\n  - python_module: {module_name: served_defs, location_name: own}\n"
+    )
+    workspace = f"__import__('pathlib').Path({str(home / 'workspace.yaml')!r})"
+    ui = start(
+        f", daemon=False, workspace={workspace}, public_urls=['https://data.example.org']"
+    ).wait_until_it_answers()
+    with httpx.Client(base_url=ui.url, headers={"Host": "data.example.org"}) as client:
+        assert client.get("/", headers={"Origin": "https://data.example.org"}).status_code == 200
+        assert client.get("/", headers={"Origin": ui.url}).status_code == 403
+        assert client.get("/", headers={"Host": "evil.example"}).status_code == 403
+        locations = "{ workspaceOrError { ... on Workspace { locationEntries { name } } } }"
+        answer = client.post("/graphql", json={"query": locations}).json()
+        assert answer["data"]["workspaceOrError"]["locationEntries"] == [{"name": "own"}]
+    assert daemons(ui) == [] and not (home / "daemon.log").exists()
+    assert ui.end(signal.SIGTERM) == 0
+    assert "also answers to https://data.example.org" in ui.said
+    assert ui.living() == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        ({"public_urls": ["data.example.org"]}, "--public-url"),
+        ({"public_urls": ["https://a/b"]}, "--public-url"),
+        ({"workspace": Path("no-such-file.yaml")}, "--workspace"),
+    ],
+)
+def test_addresses_and_files_that_cannot_be_meant(capsys, monkeypatch, home: Path, arguments, told):
+    status, error = complaint(capsys, monkeypatch, home, port=0, **arguments)
+    assert status == 2 and told in error
 
 
 @pytest.mark.parametrize("seconds", [1.0, 2.0])

@@ -1,0 +1,164 @@
+"""What is missing or stale, for those who make it without being asked: the schedule `fill_missing`, and its runs.
+
+The store is asked, not Dagster's records: a partition is due when what it is made from is there and what is published
+was not made from just that, by the code of today. What could not be made is due again when its inputs or the code have
+changed, and not before. Nothing is read but listings and footers of manifests.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import cached_property
+
+from segassets.automation.groups import Group
+from segassets.declaration import Artifact
+from segassets.errors import BeingPublished, NotPublished, UsageError
+from segassets.settings import Settings
+from segassets.sources.raw import Listing, Raw
+from segassets.store import manifest, names
+from segassets.store.files import Entry
+from segassets.store.store import Store
+from segassets.work.job import Job
+from segassets.work.make import fingerprint, input_versions
+
+THREADS = 16
+REMEMBERED = 100_000
+
+#: Footers that were read, by root and path, as long as the listing says that they are the same: reading is a request.
+_footers: dict[tuple[str, str], tuple[Entry, manifest.Footer]] = {}
+
+
+@dataclass(frozen=True)
+class Known:
+    """All that a fingerprint needs of an input."""
+
+    data_version: str
+
+
+class Look:
+    """The raw folder and the store at one moment."""
+
+    def __init__(self, settings: Settings):
+        self.settings = settings
+        self.store = Store(settings.store)
+        self.listing = Listing(settings.raw)
+
+    @cached_property
+    def _manifests(self) -> dict[str, Entry]:
+        return self.store.files.walk(f"{names.HOME}/manifests")
+
+    @cached_property
+    def _tried(self) -> dict[str, Entry]:
+        return self.store.files.walk(f"{names.HOME}/tried")
+
+    def footer(self, asset: str, partition: str | None) -> manifest.Footer | None:
+        """Who made what is published; None when nothing is."""
+        path = names.manifest(asset, partition)
+        entry = self._manifests.get(path)
+        if entry is None:
+            return None
+        place = (self.store.root, path)
+        known = _footers.get(place)
+        if known is None or known[0] != entry:
+            found = self.store.footer(asset, partition)
+            if found is None:
+                return None
+            if len(_footers) >= REMEMBERED:
+                _footers.clear()
+            known = _footers[place] = (entry, found)
+        return known[1]
+
+    def tried(self, asset: str, partition: str | None) -> str | None:
+        """The fingerprint with which it could not be made."""
+        return self.store.tried(asset, partition) if names.tried(asset, partition) in self._tried else None
+
+    def read_ahead(self, wanted: Sequence[tuple[str, str | None]]) -> None:
+        """Read many footers side by side."""
+        with ThreadPoolExecutor(THREADS) as pool:
+            list(pool.map(lambda one: self.footer(*one), wanted))
+
+    def job(self, artifact: Artifact, partition: str | None) -> Job:
+        """What would make it now: with the options with which it was made, where it was."""
+        footer = self.footer(artifact.key, partition)
+        job = Job(artifact, partition, self.settings, options=options(artifact, footer), handles={})
+        job.raw = Raw(
+            self.settings.raw, artifact.dataset, artifact.patterns(partition), self.settings.store, self.listing
+        )
+        known = {}
+        for name, key in artifact.inputs.items():
+            above = self.footer(key, partition) if name not in artifact.whole_inputs else None
+            if above is not None:
+                known[name] = Known(above.data_version)
+        job.handles = known
+        return job
+
+
+def options(artifact: Artifact, footer: manifest.Footer | None) -> dict:
+    """The options with which something was published, as far as there still are such; else the usual ones."""
+    if footer is not None:
+        kept = {option.name: footer.config[option.name] for option in artifact.options if option.name in footer.config}
+        try:
+            return artifact.parse_options(kept)
+        except UsageError:
+            pass
+    return artifact.parse_options({})
+
+
+def due(group: Group, partition: str | None, look: Look) -> list[str]:
+    """The assets of the group that have to be made for a partition, in making order."""
+    wanted: list[str] = []
+    absent: set[str] = set()
+    for artifact in group.artifacts:
+        above = {key for name, key in artifact.inputs.items() if name not in artifact.whole_inputs}
+        if above & absent or not _has_input(artifact, partition, look):
+            verdict = "absent"
+        elif above.intersection(wanted):
+            verdict = "due"
+        else:
+            verdict = _verdict(artifact, partition, look)
+        if verdict == "due":
+            wanted.append(artifact.key)
+        elif verdict == "absent":
+            absent.add(artifact.key)
+    return wanted
+
+
+def _has_input(artifact: Artifact, partition: str | None, look: Look) -> bool:
+    """Whether it is made from something, and that is there."""
+    if not artifact.reads:
+        return bool(artifact.inputs)
+    try:
+        return bool(look.job(artifact, partition).raw.files)
+    except ValueError:  # a key by hand that no file can be called
+        return False
+
+
+def _verdict(artifact: Artifact, partition: str | None, look: Look) -> str:
+    """`due`, `kept` (what is published is right, or cannot be made better), `absent`."""
+    footer = look.footer(artifact.key, partition)
+    job = look.job(artifact, partition)
+    try:
+        mark = fingerprint(job, input_versions(job), job.raw.fingerprint() if artifact.reads else {})
+    except (NotPublished, BeingPublished):
+        return "kept" if footer is not None else "absent"
+    if footer is not None and footer.fingerprint == mark:
+        return "kept"
+    if look.tried(artifact.key, partition) == mark:
+        return "kept" if footer is not None else "absent"
+    return "due"
+
+
+def ranges(keys: Sequence[str | None], wanted: set[str | None], longest: int) -> Iterator[list[str | None]]:
+    """The wanted keys, in pieces that lie side by side in `keys`, each of at most `longest`."""
+    piece: list[str | None] = []
+    for key in keys:
+        if key in wanted and len(piece) < longest:
+            piece.append(key)
+            continue
+        if piece:
+            yield piece
+        piece = [key] if key in wanted else []
+    if piece:
+        yield piece
