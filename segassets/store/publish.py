@@ -75,7 +75,8 @@ def foreign(files: Folder | Bucket, paths: pa.ChunkedArray, ours: pa.ChunkedArra
     else:
         for folder, wanted in by_folder_in_turn(paths):
             taken += [below(folder, name) for name in set(files.names(folder)).intersection(wanted)]
-            blocked += [below(folder, name) for name in set(files.folders(folder)).intersection(wanted)]
+            if isinstance(files, Folder):
+                blocked += [below(folder, name) for name in set(files.folders(folder)).intersection(wanted)]
     found = pa.array(taken, pa.string())
     return sorted({*found.filter(pc.invert(pc.is_in(found, value_set=ours))).to_pylist(), *blocked})
 
