@@ -80,7 +80,7 @@ def assert_mask_png(data: bytes, mask: np.ndarray, depth: int) -> None:
 
 
 @pytest.mark.parametrize("depth", DEPTHS)
-@settings(max_examples=60)
+@settings(max_examples=60, deadline=None)
 @given(image=images())
 def test_masks_read_back_in_every_reader(depth, image):
     strings = [coco_string(mask) for mask in image]
@@ -89,7 +89,7 @@ def test_masks_read_back_in_every_reader(depth, image):
 
 
 @pytest.mark.parametrize("depth", DEPTHS)
-@settings(max_examples=40)
+@settings(max_examples=40, deadline=None)
 @given(image=images())
 def test_ragged_and_smooth_way_give_the_same_pixels(depth, image):
     size, strings = image[0].shape, [coco_string(mask) for mask in image]
@@ -193,7 +193,7 @@ def test_huffman_tables_are_complete_and_run_bits_are_zero(depth):
 LABEL_MAPS = st.tuples(st.integers(1, 40), st.integers(1, 40), st.integers(0, 2**32), st.sampled_from([2, 200, 256]))
 
 
-@settings(max_examples=60)
+@settings(max_examples=60, deadline=None)
 @given(LABEL_MAPS, st.sampled_from([np.uint8, np.uint16]))
 def test_label_maps_read_back(shape, dtype):
     h, w, seed, n = shape
@@ -209,7 +209,7 @@ def test_label_maps_read_back(shape, dtype):
     assert png.gray_png(strided) == png.gray_png(labels.astype(labels.dtype.newbyteorder())) == data
 
 
-@settings(max_examples=60)
+@settings(max_examples=60, deadline=None)
 @given(LABEL_MAPS)
 def test_colours_read_back_with_and_without_an_index_map(shape):
     h, w, seed, n = shape
