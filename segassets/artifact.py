@@ -7,7 +7,7 @@ mappings stay Dagster's own objects. What it hides: IO keys, events, checks, met
 import inspect
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, get_args, get_origin
+from typing import Annotated, Any, get_args, get_origin
 
 import dagster as dg
 
@@ -34,9 +34,12 @@ def artifact(
     max_rejected: float = 0.0,
     check: Callable | None = None,
     show: Callable | None = None,
+    lacks: Callable | None = None,
     inputs: Mapping[str, str] | None = None,
     whole_inputs: Sequence[str] | Mapping[str, Callable[[str], Sequence[str]]] = (),
     backfill: dg.BackfillPolicy | None = None,
+    without_raw: str | None = None,
+    where_published: Mapping[str, Callable] | None = None,
 ) -> Callable[[Callable], dg.AssetsDefinition]:
     """Make an asset of a function that returns a plan.
 
@@ -47,16 +50,22 @@ def artifact(
     partitions are others than its own, because Dagster knows one version of raw files a partition.
     `rows`: column names and Arrow types, when the artifact has a table beside or instead of files.
     `check(view, random)`: findings about what was made; an error rejects it. `show(view, **inputs)`: metadata.
+    `lacks(partition, raw)`: why a partition is made only when it is named, though there are files that it reads; or None.
     `inputs`: keys of upstream assets that are not called like a parameter in the same dataset.
     `whole_inputs`: parameters that take an asset with other partitions: all of them, by key; or, given as a mapping, those
     that a function of the own key names.
+    `where_published`: parameters that take what other assets have published, if they have: name → a function of the
+    options and `raw` that gives (asset, partition) pairs. They arrive by pair, those that are there; each, and its
+    absence, is part of what the artifact is made from. Dagster has no such edge: it would skip the artifact without.
+    `without_raw`: the option that, when it is true, makes raw files unnecessary.
     `backfill`: one run a partition unless said otherwise; a single run only for assets that nothing is made from.
     """
     prefix = key.rsplit("/", 1)[0]
 
     def wrap(function: Callable) -> dg.AssetsDefinition:
         parameters, options = declaration.read_signature(function)
-        upstream = {name: f"{prefix}/{name}" for name in parameters if name not in declaration.RESERVED}
+        others = {*declaration.RESERVED, *(where_published or {})}
+        upstream = {name: f"{prefix}/{name}" for name in parameters if name not in others}
         upstream.update(inputs or {})
 
         def make(partition: str | None, arguments: Mapping[str, Any], options: Mapping[str, Any]):
@@ -76,8 +85,11 @@ def artifact(
             max_rejected=max_rejected,
             check=check,
             show=show,
+            lacks=lacks,
             dimensions=_dimensions(partitions),
             whole_inputs=whole_inputs if isinstance(whole_inputs, Mapping) else dict.fromkeys(whole_inputs),
+            without_raw=without_raw,
+            where_published=where_published or {},
         )
         definition = _asset(declared, partitions, inspect.getdoc(function) or "", backfill)
         declare(declared, definition)
@@ -142,8 +154,9 @@ _COMMON = {
 def _field(option: Option) -> dg.Field:
     """Dagster's form of an option; its values are checked again, with the choices, when the run begins."""
     kinds = {int: int, float: float, bool: bool}
-    kind = kinds.get(option.kind)
-    if kind is None and get_origin(option.kind) is not None and isinstance(get_args(option.kind)[0], int):
+    bare = get_args(option.kind)[0] if get_origin(option.kind) is Annotated else option.kind
+    kind = kinds.get(bare)
+    if kind is None and get_origin(bare) is not None and isinstance(get_args(bare)[0], int):
         kind = int
     default = option.default if kind is not None else (option.default or "")
     return dg.Field(kind or str, default_value=default, is_required=False, description=option.text)
@@ -163,7 +176,8 @@ def _execute(context: dg.AssetExecutionContext, declared: Artifact, handles: Map
         if len(partitions) == 1:
             yield from _one(context, declared, _job(context, declared, partitions[0], handles))
         else:
-            jobs = [_job(context, declared, partition, {}) for partition in partitions]
+            listings: dict = {}
+            jobs = [_job(context, declared, partition, {}).share_listing(listings) for partition in partitions]
             yield from ledger.each_partition(context, jobs)
     except SegassetsError as problem:
         raise dg.Failure(str(problem), allow_retries=False) from None

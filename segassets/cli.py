@@ -28,8 +28,9 @@ def console() -> None:
     try:
         main()
     except SystemExit as left:
-        sys.stdout.flush()
-        sys.stderr.flush()
+        for stream in (sys.stdout, sys.stderr):
+            if stream is not None:  # None: it was closed by whoever called
+                stream.flush()
         os._exit(left.code if isinstance(left.code, int) else 1)
 
 
@@ -116,6 +117,16 @@ def _pairs(context: click.Context, parameter: click.Parameter, values: tuple[str
     return pairs
 
 
+class Share(click.FloatRange):
+    """A number from 0 to 1. NaN is within no limits, which click does not see."""
+
+    def convert(self, value, param, ctx):
+        number = super().convert(value, param, ctx)
+        if number != number:
+            self.fail(f"{value} is not in the range {self.min}<=x<={self.max}.", param, ctx)
+        return number
+
+
 setting = click.option("--set", "options", multiple=True, metavar="NAME=VALUE", callback=_pairs, help="An option.")
 as_json = click.option("--json", "as_json", is_flag=True, help="One JSON value instead of text.")
 
@@ -129,9 +140,7 @@ def cli() -> None:
 @cli.command()
 @click.argument("what", nargs=-1, required=True)
 @click.option("--partition", "partitions", multiple=True, metavar="KEY", help="Only this partition; may be repeated.")
-@click.option(
-    "--max-rejected", type=click.FloatRange(0, 1), metavar="SHARE", help="Share of items that may be left out."
-)
+@click.option("--max-rejected", type=Share(0, 1), metavar="SHARE", help="Share of items that may be left out.")
 @setting
 @click.option("--only", is_flag=True, help="Not what WHAT is made from.")
 @click.option("--force", is_flag=True, help="Make it again, also when nothing changed.")

@@ -21,11 +21,13 @@ OPTION_TEXTS = {
     "captioner": "who writes captions: file, constant or blip2",
     "check_crc": "when members' CRCs are checked before a merge: auto (not where bytes do not pass through here), or always",
     "constant": "the caption that the constant captioner gives to every image",
+    "count": "how many images to generate; 0: as many as the published set has",
     "decode": "decode every JPEG to find damaged ones (about 5 ms each)",
     "detector": "who finds people: file (predictions in the raw folder), or torchvision",
     "device": "where the model runs: auto, cpu, cuda, cuda:1, mps",
     "fill_unmatched": "make a mask for each alpha that no detection matches, by a seeded perturbation of the alpha",
     "flavour": "clean, or upstream: with the reference tool's quirks",
+    "generate": "render the set here instead of importing a released one",
     "groups": "what becomes of group regions: void, or one crowd segment",
     "hub": "address of the hub that the download asks",
     "id_base": "id of the first annotation; 0 for parity with the reference tools",
@@ -73,8 +75,8 @@ class Option:
             value = None
         try:
             return TypeAdapter(self.kind).validate_python(value)
-        except ValidationError:
-            raise UsageError(f"--set {self.name}={value}: {self.text}") from None
+        except ValidationError as wrong:
+            raise UsageError(f"--set {self.name}={value}: {wrong.errors()[0]['msg']}; {self.text}") from None
 
 
 def _optional(kind: Any) -> bool:
@@ -101,8 +103,11 @@ class Artifact:
     max_rejected: float = 0.0
     check: Callable | None = None
     show: Callable | None = None
+    lacks: Callable | None = None
     dimensions: tuple[str, ...] = ()
     whole_inputs: Mapping[str, Callable[[str], Sequence[str]] | None] = field(default_factory=dict)
+    without_raw: str | None = None
+    where_published: Mapping[str, Callable] = field(default_factory=dict)
 
     @property
     def dataset(self) -> str:
@@ -124,6 +129,10 @@ class Artifact:
             return tuple(self.reads(partition))
         return tuple(pattern.format(**self.values(partition)) for pattern in self.reads)
 
+    def needs_raw(self, given: Mapping[str, Any]) -> bool:
+        """Whether there is nothing to make it of without raw files, with these options."""
+        return bool(self.reads) and not (self.without_raw and self.parse_options(given)[self.without_raw])
+
     def parse_options(self, given: Mapping[str, Any]) -> dict[str, Any]:
         """All options with their typed values."""
         return {o.name: o.parse(given[o.name]) if o.name in given else o.default for o in self.options}
@@ -134,7 +143,7 @@ RESERVED = ("raw", "partition")
 
 def read_signature(function: Callable) -> tuple[list[str], tuple[Option, ...]]:
     """Positional parameters are inputs (or `raw`, `partition`); keyword-only ones are options."""
-    hints = typing.get_type_hints(function)
+    hints = typing.get_type_hints(function, include_extras=True)  # with limits, such as those of PositiveInt
     names: list[str] = []
     options: list[Option] = []
     for name, parameter in inspect.signature(function).parameters.items():

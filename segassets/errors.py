@@ -24,6 +24,10 @@ class BeingPublished(SegassetsError):
     """A partition is being replaced right now, or was while it was read."""
 
 
+class Unreadable(SegassetsError):
+    """A record of the platform's own is damaged."""
+
+
 class Busy(SegassetsError):
     """Another run is making the same partition."""
 

@@ -44,7 +44,10 @@ class Settings(BaseSettings):
             if not root.startswith("s3://") or root.startswith("s3:///") or root == "s3://":
                 raise ValueError(f"{root!r} is neither a folder nor s3://bucket/prefix")
             return root.rstrip("/")
-        return str(Path(root.removeprefix("file://")).expanduser().absolute())
+        path = str(Path(root.removeprefix("file://")).expanduser().absolute())
+        plain = os.path.normpath(path)
+        # `link/..` is not where it seems: then the path stays as it was written.
+        return plain if os.path.realpath(plain) == os.path.realpath(path) else path
 
     @model_validator(mode="after")
     def _roots_apart(self) -> Self:
@@ -61,6 +64,11 @@ class Settings(BaseSettings):
                 f"SEGASSETS_RAW ({self.raw}) lies in SEGASSETS_STORE ({self.store}); give it another place"
             )
         return self
+
+    @field_validator("ray_address")
+    @classmethod
+    def _some_cluster(cls, address: str) -> str:
+        return address.strip() or "auto"
 
     @field_validator("defs", "dagster_home")
     @classmethod

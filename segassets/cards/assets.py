@@ -4,7 +4,10 @@ It stands at the door because nothing else knows all datasets; a room need not d
 `.segassets/cards/`: nothing but the published files lies in the trees themselves.
 """
 
+import hashlib
+import json
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict
 
 import dagster as dg
 
@@ -53,7 +56,7 @@ def _card(dataset: str, members: Sequence[Artifact], specs: Mapping[str, dg.Asse
     @artifact(
         f"{dataset}/{CARD}",
         into=f"{names.HOME}/cards/{dataset}",
-        code_version="1",
+        code_version=f"1.{_declared(dataset, members, specs)}",
         inputs=inputs,
         whole_inputs=list(inputs),
         show=show,
@@ -73,6 +76,13 @@ def _card(dataset: str, members: Sequence[Artifact], specs: Mapping[str, dg.Asse
         return files({"croissant.json": written, "README.md": page(about, found).encode()})
 
     return card
+
+
+def _declared(dataset: str, members: Sequence[Artifact], specs: Mapping[str, dg.AssetSpec]) -> str:
+    """A digest of everything on a card that is not read off manifests: another text is another card."""
+    listed = [[member.key, member.into, member.rows, specs[member.key].description] for member in members]
+    text = json.dumps([asdict(_about(dataset, members, specs)), listed])
+    return hashlib.sha256(text.encode()).hexdigest()[:8]
 
 
 def _published(store: Store, members: Sequence[Artifact], specs: Mapping[str, dg.AssetSpec]) -> Iterator:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -148,6 +148,12 @@ class Catalogue:
             self.register()
         return list(definition.get_partition_keys(dynamic_partitions_store=self.instance))
 
+    def refused(self, definition: dg.PartitionsDefinition | None) -> list[str]:
+        """Names in the raw folder that would be partition keys of a definition, but cannot be."""
+        if not isinstance(definition, dg.DynamicPartitionsDefinition):
+            return []
+        return dynamic_partitions.discover(self.settings, definition.name).refused
+
     def register(self) -> dict[str, list[str]]:
         """Register the keys that the raw folder gives, once a command; the new ones, by definition."""
         return self._registered
@@ -177,14 +183,19 @@ class Catalogue:
             self.instance.add_dynamic_partitions(definition.name, [partition])
         return new
 
-    def missing_raw(self, key: str, partition: str | None) -> str | None:
-        """Why a partition has no raw input; None when it has some, or needs none of its own."""
+    def missing_raw(
+        self, key: str, partition: str | None, options: Mapping[str, Mapping[str, Any]] | None = None
+    ) -> str | None:
+        """Why a partition has no raw input; None when it has some, or needs none with these options (by asset)."""
         inputs = self.artifacts[key].inputs
         if inputs and set(inputs) == set(self.artifacts[key].whole_inputs) and not self.artifacts[key].reads:
             store = Store(self.settings.store)
             return None if any(map(store.published, inputs.values())) else "nothing that it is made from is published"
-        for name in self.with_inputs([key]):
-            artifact = self.artifacts[name]
+        needed = [self.artifacts[name] for name in self.with_inputs([key])]
+        if not all(artifact.needs_raw((options or {}).get(artifact.key, {})) for artifact in needed if artifact.reads):
+            return None
+        for artifact in needed:
+            name = artifact.key
             if artifact.reads and self.partitions_def(name) == self.partitions_def(key):
                 patterns = artifact.patterns(partition)
                 raw = Raw(self.settings.raw, artifact.dataset, patterns, self.settings.store)
@@ -195,6 +206,8 @@ class Catalogue:
                 if not found:
                     named = " or ".join(pattern.removeprefix("./") for pattern in patterns)
                     return f"no {named} in {self.settings.raw}/{artifact.dataset}"
+                if artifact.lacks is not None and (why := artifact.lacks(partition, raw)):
+                    return why
         return None
 
     def failed(self, key: str) -> set[str | None]:

@@ -9,14 +9,14 @@ import pyarrow.compute as pc
 
 from segassets.commands.catalogue import Catalogue
 from segassets.commands.lineage import Lineage, reads
-from segassets.errors import SegassetsError
+from segassets.errors import SegassetsError, Unreadable
 from segassets.settings import is_remote
 from segassets.sources.ref import files_at
 from segassets.store import manifest, names
 from segassets.store.manifest import Footer
 from segassets.store.store import Store
 
-LISTED = 100  # raw files that are named one by one
+LISTED = 100  # raw files and steps that are named one by one
 DEPTH = 16
 
 
@@ -24,18 +24,27 @@ def explain(catalogue: Catalogue, file: str) -> dict:
     """Asset, partition, item, sources, versions, configuration and time of a published file."""
     store = Store(catalogue.settings.store)
     path = _relative(file, store.root)
-    found = _published(catalogue, store, path)
+    damaged: list[str] = []
+    found = _published(catalogue, store, path, damaged)
     if found is None:
-        raise SegassetsError(f"{path} was not published to {store.root}: no manifest lists it")
+        raise SegassetsError("\n".join([f"{path} was not published to {store.root}: no manifest lists it", *damaged]))
     return _about(catalogue, store, *found)
 
 
-def _published(catalogue: Catalogue, store: Store, path: str) -> tuple[Footer, dict] | None:
-    """Who published a file, and its row. Only manifests of what may lie there are read, and of them only a part."""
+def _published(catalogue: Catalogue, store: Store, path: str, damaged: list[str]) -> tuple[Footer, dict] | None:
+    """Who published a file, and its row. Only manifests of what may lie there are read, and of them only a part.
+
+    Manifests that cannot be read are told in `damaged`: another one may have the file.
+    """
     for asset in store.assets():
         for partition in store.published(asset):
             if _may_hold(catalogue, asset, partition, path):
-                found = manifest.find(store.files.open(names.manifest(asset, partition)), path)
+                where = names.manifest(asset, partition)
+                try:
+                    found = manifest.find(store.files.open(where), where, path)
+                except Unreadable as problem:
+                    damaged.append(str(problem))
+                    continue
                 if found is not None:
                     store.handle(asset, partition).settled()
                     return found
@@ -43,7 +52,7 @@ def _published(catalogue: Catalogue, store: Store, path: str) -> tuple[Footer, d
 
 
 def _may_hold(catalogue: Catalogue, asset: str, partition: str | None, path: str) -> bool:
-    if path.startswith(f"{names.HOME}/"):
+    if path.startswith(f"{names.HOME}/rows/"):
         return path.startswith(f"{names.HOME}/rows/{asset}/")
     if asset not in catalogue.artifacts:
         return True  # of a dataset whose declaration is not here
@@ -85,7 +94,7 @@ def _about(catalogue: Catalogue, store: Store, footer: Footer, row: dict) -> dic
                 "made at": step.created,
                 "run": step.run_id,
             }
-            for step in lineage.steps[1:]
+            for step in lineage.steps[1 : LISTED + 1]
         ],
     }
 
@@ -98,7 +107,7 @@ def _raw_sources(catalogue: Catalogue, store: Store, footer: Footer, source: str
         if reads(footer, path):
             found.add(path)
             continue
-        above = _published(catalogue, store, path) if path and depth < DEPTH else None
+        above = _published(catalogue, store, path, []) if path and depth < DEPTH else None
         if path and above is None and files_at(catalogue.settings.raw).stat(path) is not None:
             found.add(path)  # seen by the function itself, such as a photograph beside another dataset's labels
             continue
@@ -113,8 +122,10 @@ def made_from(catalogue: Catalogue, file: str) -> list[dict]:
     """Every published partition that was made from a raw file, at first hand or through other assets."""
     store = Store(catalogue.settings.store)
     path = _relative(file, catalogue.settings.raw)
-    footers = list(_footers(store))
-    reached = {(footer.asset, footer.partition): footer for footer in footers if reads(footer, path)}
+    damaged: list[str] = []
+    footers = list(_footers(store, damaged))
+    there = files_at(catalogue.settings.raw).stat(path) is not None
+    reached = {(footer.asset, footer.partition): footer for footer in footers if reads(footer, path, exactly=not there)}
     direct = set(reached)
     grew = True
     while grew:
@@ -125,7 +136,8 @@ def made_from(catalogue: Catalogue, file: str) -> list[dict]:
                 reached[key] = footer
                 grew = True
     if not reached:
-        raise SegassetsError(f"nothing in {store.root} was made from {path}")
+        hint = "" if there else f" (and there is no such file in {catalogue.settings.raw})"
+        raise SegassetsError("\n".join([f"nothing in {store.root} was made from {path}{hint}", *damaged]))
     return [
         {
             "asset": footer.asset,
@@ -143,7 +155,8 @@ def made_from(catalogue: Catalogue, file: str) -> list[dict]:
 
 def _naming(store: Store, footer: Footer, path: str) -> int:
     """How many files of a partition have the raw file as their own source."""
-    sources = manifest.read_column(store.files.open(names.manifest(footer.asset, footer.partition)), "source")
+    where = names.manifest(footer.asset, footer.partition)
+    sources = manifest.read_column(store.files.open(where), where, "source")
     return pc.sum(pc.match_substring(sources.cast("string"), path)).as_py() or 0
 
 
@@ -152,10 +165,14 @@ def _is_input(upstream: str, footer: Footer, reached: dict) -> bool:
     return (asset, partition or footer.partition) in reached or (asset, None) in reached
 
 
-def _footers(store: Store) -> Iterator[Footer]:
+def _footers(store: Store, damaged: list[str]) -> Iterator[Footer]:
     for asset in store.assets():
         for partition in store.published(asset):
-            footer = store.footer(asset, partition)
+            try:
+                footer = store.footer(asset, partition)
+            except Unreadable as problem:
+                damaged.append(str(problem))
+                continue
             if footer is not None:
                 yield footer
 
@@ -164,7 +181,9 @@ def _relative(file: str, root: str) -> str:
     """A file below a root, given as a URL, a path from here, or relative to the root."""
     if is_remote(root):
         return file.removeprefix(root).lstrip("/")
-    absolute = os.path.abspath(file)
-    if absolute.startswith(root.rstrip("/") + "/"):
-        return os.path.relpath(absolute, root)
+    # The last part stays as it is: a published file may be a link to a raw one.
+    folder, name = os.path.split(os.path.abspath(file))
+    for top, place in ((root, folder), (os.path.realpath(root), os.path.realpath(folder))):
+        if f"{place}/".startswith(top.rstrip("/") + "/"):
+            return os.path.normpath(os.path.join(os.path.relpath(place, top), name))
     return os.path.normpath(file)

@@ -12,11 +12,16 @@ from segassets.store.manifest import Footer
 from segassets.store.store import Store
 
 
-def reads(footer: Footer, path: str) -> bool:
-    """Whether a raw file, relative to the raw root, is one that a partition was declared to read."""
+def reads(footer: Footer, path: str, exactly: bool = False) -> bool:
+    """Whether a raw file, relative to the raw root, is one that a partition was declared to read.
+
+    `exactly`: by its own name, not by a pattern: of a file that is not there nobody knows whether it ever was.
+    """
     dataset = footer.asset.split("/")[0]
     for pattern, mark in footer.raw.items():
         seen = f"/{path}" if pattern.startswith("/") else path.removeprefix(f"{dataset}/")
+        if exactly and pattern.removeprefix("/").removeprefix("./") not in (seen, path):
+            continue
         if mark[0] and (seen != path or pattern.startswith("/")) and matches(pattern, seen):
             return True
     return False

@@ -57,7 +57,7 @@ def materialize(catalogue: Catalogue, request: Request, dry_run: bool = False) -
     options = _options(catalogue, keys, request.options)
     named = _named(catalogue, keys, request.partitions)
     for definition, members in catalogue.groups(keys):
-        wanted, skipped = _partitions(catalogue, definition, members, named)
+        wanted, skipped = _partitions(catalogue, definition, members, named, options)
         yield from skipped
         forced = set(chosen) if request.force else set()
         for step in _steps(catalogue, members, wanted):
@@ -111,6 +111,7 @@ def _partitions(
     definition: dg.PartitionsDefinition | None,
     members: list[str],
     named: Mapping[str, Sequence[dg.PartitionsDefinition]],
+    options: Mapping[str, Mapping[str, Any]],
 ) -> tuple[list[str | None], list[Event]]:
     """The partitions to make, and those skipped with the reason."""
     if named:
@@ -119,16 +120,19 @@ def _partitions(
             told = f"has no partition {', '.join(named)}"
             return [], [Event("skipped", key, None, told) for key in members]
         return list(fitting), []
+    dataset = members[0].split("/")[0]
+    told = "cannot be a partition's key (letters, digits, '.', '_' and '-', a letter or digit first): rename what it is from"
+    skipped = [Event("skipped", dataset, repr(name), told) for name in catalogue.refused(definition)]
     if not catalogue.keys_of(definition):
         told = f"nothing in {catalogue.settings.raw} gives a partition"
-        return [], [Event("skipped", key, None, told) for key in members]
-    wanted, skipped = [], []
+        return [], [*skipped, *(Event("skipped", key, None, told) for key in members)]
+    wanted: list[str | None] = []
     for partition in catalogue.keys_of(definition):
-        reason = catalogue.missing_raw(members[0], partition)
+        reason = catalogue.missing_raw(members[0], partition, options)
         if reason is None:
             wanted.append(partition)
         else:
-            skipped.append(Event("skipped", members[0].split("/")[0], partition, f"{reason} ({', '.join(members)})"))
+            skipped.append(Event("skipped", dataset, partition, f"{reason} ({', '.join(members)})"))
     return wanted, _fewer(skipped)
 
 
@@ -180,10 +184,11 @@ def _stale(
     """The assets and partitions of a step that have to be made: those that are not current, and what follows them."""
     assets: list[str] = []
     partitions: list[str | None] = []
+    listings: dict = {}
     for partition in step.partitions:
         due: set[str] = set()
         for key in step.assets:
-            job = _job(catalogue, request, key, partition, options, key in forced)
+            job = _job(catalogue, request, key, partition, options, key in forced).share_listing(listings)
             follows = bool(due.intersection(job.artifact.inputs.values()))
             if follows or not is_current(job) or not _recorded(catalogue, job):
                 due.add(key)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator, Sequence
 
 from segassets.commands.catalogue import Catalogue
+from segassets.errors import Unreadable
 from segassets.findings import Finding, tally
 from segassets.store.store import Store
 
@@ -26,14 +28,23 @@ def _row(catalogue: Catalogue, store: Store, key: str) -> dict:
     ]
     failed = {partition for partition in store.findings_partitions(key) if partition not in published}
     failed |= catalogue.failed(key)
-    footers = {partition: footer for partition in published if (footer := store.footer(key, partition)) is not None}
+    footers = {}
+    for partition in published:
+        try:
+            footer = store.footer(key, partition)
+        except Unreadable:
+            failed.add(partition)  # `verify` says which file, and what to do
+        else:
+            if footer is not None:
+                footers[partition] = footer
     findings = {
         name: sum(footer.findings.get(name, 0) for partition, footer in footers.items() if partition not in failed)
         for name in tally([])
     }
     for partition in failed:
-        for name, count in tally(store.findings(key, partition)).items():
-            findings[name] += count
+        with contextlib.suppress(Unreadable):
+            for name, count in tally(store.findings(key, partition)).items():
+                findings[name] += count
     return {
         "asset": key,
         "made": len(published),

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import hashlib
 import os
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from segassets.commands.catalogue import Catalogue
+from segassets.errors import SegassetsError, Unreadable, plainly
 from segassets.formats.inflate import crc32
 from segassets.sources.ref import Ref
 from segassets.store.files import Entry, Folder
-from segassets.store.publish import by_folder
+from segassets.store.publish import by_folder, by_folder_in_turn, with_parents
 from segassets.store.stage import pieces
 from segassets.store.store import Store
 
@@ -38,8 +40,14 @@ def verify(catalogue: Catalogue, what: Sequence[str], partitions: Sequence[str])
             if partitions and partition not in partitions:
                 continue
             if ours is None:
-                ours = _all_ours(store)
-            yield from _verify_one(store, key, partition, ours)
+                ours, damaged = _all_ours(store)
+                yield from (Line(False, f"{label}: {why}; extra files are not looked for") for label, why in damaged)
+            try:
+                yield from _verify_one(store, key, partition, ours)
+            except Unreadable:
+                pass  # told above
+            except SegassetsError as problem:
+                yield Line(False, f"{store.handle(key, partition).label}: {problem}")
     if ours is None:
         yield Line(True, f"nothing of {', '.join([*what, *partitions])} is published in {store.root}")
 
@@ -50,16 +58,21 @@ def _verify_one(store: Store, key: str, partition: str | None, ours: dict[str, s
     table = handle.all_files
     rows = list(zip(*(table[name].to_pylist() for name in ("path", "bytes", "digest", "digest_kind")), strict=True))
     bad = 0
-    folders = by_folder(path for path, *_ in rows)
-    listed = _listed(store, folders)
-    there = None if listed is None else by_folder(listed)
+    listed = _listed(store, by_folder(path for path, *_ in rows))
+    there = by_folder(listed or ())
     with ThreadPoolExecutor(THREADS) as pool:
         for problem in pool.map(lambda row: _problem(store, listed, *row), rows):
             if problem is not None:
                 bad += 1
                 yield Line(False, f"{label}: {problem}")
-    for folder, wanted in folders.items():
-        for name in _strangers(store, there, folder, set(wanted) | ours.get(folder, set())):
+    for folder in sorted(with_parents(by_folder(path for path, *_ in rows))):
+        try:
+            strangers = _strangers(store, there, folder, ours.get(folder, set()))
+        except OSError as problem:
+            strangers = []
+            bad += 1
+            yield Line(False, f"{label}: {folder} cannot be listed: {plainly(problem)}")
+        for name in strangers:
             bad += 1
             yield Line(
                 False, f"{label}: extra: {folder}/{name} is in no manifest; remove it, training code may read it"
@@ -73,22 +86,32 @@ def _listed(store: Store, folders: Iterable[str]) -> dict[str, Entry] | None:
     a local folder, where it costs nothing."""
     if isinstance(store.files, Folder):
         return None
-    common = os.path.commonpath([*folders] or [""])
-    tops = [common] if common else sorted({folder.split("/", 1)[0] for folder in folders} - {""})
+    tops = sorted({"/".join(folder.split("/")[:2]) for folder in folders} - {""})
     return {path: entry for top in tops for path, entry in store.files.walk(top).items()}
 
 
-def _strangers(store: Store, there: Mapping[str, Sequence[str]] | None, folder: str, known: set[str]) -> list[str]:
-    """Files of a folder that no manifest lists. The store's top may hold a user's own files."""
-    if not folder:
+def _strangers(store: Store, there: Mapping[str, Sequence[str]], folder: str, known: set[str]) -> list[str]:
+    """What lies in a folder and no manifest lists, links and folders too. The top folders may hold a user's own.
+
+    `known` is empty where it is not known what may lie there.
+    """
+    if "/" not in folder or not known:
         return []
-    if there is not None:
-        return sorted(set(there.get(folder, ())) - known)
-    with os.scandir(store.files.path(folder)) as scan:
-        return sorted(item.name for item in scan if item.is_file() and item.name not in known)
+    if isinstance(store.files, Folder):
+        return sorted(name for name in os.listdir(store.files.path(folder)) if name not in known)
+    return sorted(set(there.get(folder, ())) - known)
 
 
 def _problem(
+    store: Store, listed: dict[str, Entry] | None, path: str, size: int, digest: bytes, kind: str
+) -> str | None:
+    try:
+        return _difference(store, listed, path, size, digest, kind)
+    except OSError as problem:
+        return f"unreadable: {path}: {plainly(problem)}"
+
+
+def _difference(
     store: Store, listed: dict[str, Entry] | None, path: str, size: int, digest: bytes, kind: str
 ) -> str | None:
     # What lies at the store's very top is in no listing.
@@ -100,24 +123,33 @@ def _problem(
     if kind == "etag":
         return None if entry.version.encode() == digest else f"changed: {path} has another ETag than was published"
     found, crc = hashlib.sha256(), 0
-    try:
-        for piece in pieces(Ref(store.root, path, 0, size)):  # with the size that the listing says, one request
-            if kind == "crc32":
-                crc = crc32(piece, crc)
-            else:
-                found.update(piece)
-    except FileNotFoundError:
-        return f"missing: {path}"
+    for piece in pieces(Ref(store.root, path, 0, size)):
+        if kind == "crc32":
+            crc = crc32(piece, crc)
+        else:
+            found.update(piece)
     same = digest == (f"{crc:08x}".encode() if kind == "crc32" else found.digest())
     return None if same else f"changed: {path} has other content than was published"
 
 
-def _all_ours(store: Store) -> dict[str, set[str]]:
-    """Every published file of every asset, by folder: assets share folders."""
-    paths = (
-        path
-        for asset in store.assets()
-        for partition in store.published(asset)
-        for path in store.handle(asset, partition).all_files["path"].to_pylist()
-    )
-    return {folder: set(names) for folder, names in by_folder(paths).items()}
+def _all_ours(store: Store) -> tuple[dict[str, set[str]], list[tuple[str, Unreadable]]]:
+    """What every folder may hold: the published files of all assets, which share folders, and the folders of these.
+
+    And the manifests that cannot be read: while there is one nobody knows what it held, so no folder is judged.
+    """
+    ours: dict[str, set[str]] = defaultdict(set)
+    damaged = []
+    for asset in store.assets():
+        for partition in store.published(asset):
+            handle = store.handle(asset, partition)
+            try:
+                for folder, held in by_folder_in_turn(handle.all_files["path"]):
+                    ours[folder].update(held)
+            except Unreadable as problem:
+                damaged.append((handle.label, problem))
+            except SegassetsError:
+                continue  # told where this partition itself is verified
+    for folder in with_parents(list(ours)):
+        above, _, name = folder.rpartition("/")
+        ours[above].add(name)
+    return ({} if damaged else ours), damaged

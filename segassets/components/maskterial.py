@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
+import hashlib
+import json
 import re
 from typing import Any, Literal
 
@@ -11,10 +14,15 @@ from pydantic import BaseModel, Field, ValidationError, field_validator, model_v
 from segassets.components import maskterial_assets as assets
 from segassets.components.maskterial_download import RECORD, download_asset
 from segassets.errors import UsageError
+from segassets.formats.flake_items import MAX_LAYERS
+from segassets.formats.flake_scenes import Recipe
 from segassets.formats.maskterial import FILE_THRESHOLDS, MASK_THRESHOLD
 from segassets.formats.maskterial_classes import AGNOSTIC_NAME, IGNORED, Classes, from_document
+from segassets.formats.split_zip import safe_name
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
+#: What changes no annotation: where downloads come from, and what only semantic masks or few-shot splits look at.
+NOT_MADE_OF = {"archive", "record", "api", "mask_threshold", "seed"}
 
 
 class FlakeClass(BaseModel, extra="forbid"):
@@ -88,6 +96,29 @@ class _Flakes(dg.Model):
     def _splits(cls, value: dict[str, int]) -> dict[str, int]:
         if unknown := sorted(set(value) - {"train", "test"}):
             raise ValueError(f"{unknown[0]!r} is no split: expected train, test")
+        if less := [name for name, count in value.items() if count < 0]:
+            raise ValueError(f"{less[0]}: {value[less[0]]} images")
+        return value
+
+    @field_validator("mask_threshold")
+    @classmethod
+    def _pixels(cls, value: int) -> int:
+        if value < 0:
+            raise ValueError(f"{value} is no area in pixels")
+        return value
+
+    @field_validator("class_agnostic_name")
+    @classmethod
+    def _some_name(cls, value: str) -> str:
+        if not value.strip():
+            raise ValueError(f"{value!r} is no name of a category")
+        return value
+
+    @field_validator("archive")
+    @classmethod
+    def _file_name(cls, value: str | None) -> str | None:
+        if value is not None and (not value.endswith(".zip") or safe_name(value) != value or "/" in value):
+            raise ValueError(f"{value!r} is no name of a zip in the raw folder")
         return value
 
     @field_validator("layers")
@@ -114,6 +145,8 @@ class _Flakes(dg.Model):
             self.known_classes  # noqa: B018 - raises for classes that contradict each other
         except ValueError as problem:
             raise At(("classes",), str(problem)) from None
+        if self.classes and self.layers not in (None, len(self.classes)):
+            raise At(("layers",), f"{self.layers} layers and {len(self.classes)} classes: say one of them")
         return self
 
     @classmethod
@@ -124,6 +157,25 @@ class _Flakes(dg.Model):
         except ValidationError as problem:
             told = [_located(context, error) for error in problem.errors()]
             raise UsageError("\n".join(told)) from None
+
+    def version(self, code: str, *attributes: str) -> str:
+        """The code version of an asset that is made as these attributes say, or all that annotations are made
+        by: another YAML makes what is there out of date."""
+        said = self.model_dump(include=set(attributes)) if attributes else self.model_dump(exclude=NOT_MADE_OF)
+        plain = {name: value for name, value in said.items() if value != type(self).model_fields[name].default}
+        if not plain.keys() - {"dataset"}:
+            return code
+        return f"{code}-{hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()[:10]}"
+
+    @property
+    def can_generate(self) -> bool:
+        """Whether there can be pictures that nobody has taken."""
+        return bool(self.rendered_as)
+
+    @property
+    def rendered_as(self) -> tuple[str, ...]:
+        """The attributes that pictures are rendered by; none when there are only real ones."""
+        return ()
 
     @property
     def known_classes(self) -> Classes | None:
@@ -165,8 +217,46 @@ class MaskTerialDataset(_Flakes, dg.Component, dg.Resolvable):
 
 
 class MaskTerialSynthetic(_Flakes, dg.Component, dg.Resolvable):
-    """Rendered flakes, imported from a released `Synthetic_<dataset>.zip` in the raw folder's `maskterial_synthetic/`
-    or `maskterial/`, with the files that upstream's pretraining reads. There are no few-shot splits of these."""
+    """Rendered flakes, with the files that upstream's pretraining reads; imported from a released
+    `Synthetic_<dataset>.zip` in the raw folder's `maskterial_synthetic/` or `maskterial/`, or (`source: generated`, or
+    the run option `generate`) rendered here, as `generate` describes. There are no few-shot splits of these."""
+
+    source: Literal["auto", "labelme", "labelstudio", "instance_masks", "released", "generated"] = "auto"
+    generate: dict[str, Any] = Field(
+        default={}, description="what a generated set looks like; fields of segassets.formats.flake_scenes.Recipe"
+    )
+
+    @model_validator(mode="after")
+    def _renderable(self):
+        """What is wrong with the recipe, unless only its material is unknown and nobody has asked for it."""
+        if self.generate or self.source == "generated":
+            known = {field.name for field in dataclasses.fields(Recipe)} - {"layers"}
+            for name in self.generate:
+                if name == "layers":
+                    raise At(("generate", name), "say it as `layers` (or `classes`) of the dataset")
+                if name not in known:
+                    raise At(("generate", name), f"{name!r} is not known here; known are {', '.join(sorted(known))}")
+            try:
+                self.recipe  # noqa: B018 - raises for what cannot be rendered
+            except ValueError as problem:
+                name = str(problem).partition(":")[0]
+                raise At(("generate", name) if name in self.generate else ("generate",), str(problem)) from None
+        return self
+
+    @property
+    def rendered_as(self) -> tuple[str, ...]:
+        return ("dataset", "generate")
+
+    @property
+    def recipe(self) -> Recipe:
+        """What a generated set looks like. ValueError when it cannot be rendered."""
+        said = dict(self.generate)
+        rows = said.get("indices", [])
+        if not isinstance(rows, list):
+            raise ValueError("indices: expected rows of three numbers [nm, n, k]")
+        said["indices"] = tuple(tuple(row) if isinstance(row, list) else row for row in rows)
+        layers = len(self.classes) if self.classes else self.layers or MAX_LAYERS
+        return Recipe(**{"material": self.dataset, **said, "layers": layers})
 
     def build_defs(self, context: dg.ComponentLoadContext) -> dg.Definitions:
         made = assets.split_assets("maskterial_synthetic", self)

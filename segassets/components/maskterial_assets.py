@@ -9,10 +9,11 @@ from typing import Literal
 import dagster as dg
 
 from segassets.artifact import artifact
+from segassets.components import maskterial_generate as rendered
 from segassets.components import maskterial_release as release
 from segassets.components import maskterial_show as show
 from segassets.components import maskterial_sources as sources
-from segassets.errors import NotPublished, Skip
+from segassets.errors import Skip
 from segassets.findings import BadItem, error, info, warning
 from segassets.formats import few_shot as few
 from segassets.formats import maskterial, maskterial_items
@@ -30,15 +31,19 @@ Rasterizer = Literal["auto", "labelme", "coco"]
 
 def split_assets(top: str, declared) -> list[dg.AssetsDefinition]:
     """Annotations, images, semantic masks and sets of a dataset below `top`."""
-    return [make(top, declared) for make in (annotations_asset, images_asset, semantic_masks_asset, meta_data_asset)]
+    first = synthetic_annotations_asset if declared.can_generate else annotations_asset
+    return [make(top, declared) for make in (first, images_asset, semantic_masks_asset, meta_data_asset)]
 
 
-def listing(raw, declared, split: str, rasterizer: str = "auto") -> tuple[sources.Listing, list]:
-    """The images of a split from whichever source there is, and findings about the classes."""
+def listing(
+    raw, declared, split: str, rasterizer: str = "auto", asset: str | None = None
+) -> tuple[sources.Listing, list]:
+    """The images of a split from whichever source there is, and findings about the classes. `asset`: whose stage takes
+    what has to be inflated; without, images are only listed."""
     found = release.find(raw, declared)
     kind = sources.kind_of(raw, declared.dataset, declared.source, found)
     if kind == "released":
-        return release.list_released(found, split, declared), []
+        return release.list_released(found, split, declared, asset), []
     classes, findings = sources.classes_of(raw, declared.dataset, declared.known_classes, declared.layers)
     if kind == "labelme":
         return sources.list_labelme(raw, declared.dataset, split, classes, rasterizer), findings
@@ -55,7 +60,7 @@ def annotations_asset(top: str, declared) -> dg.AssetsDefinition:
         into=f"{top}/{declared.dataset}/RLE_annotations",
         reads=declared.reads,
         rows=maskterial.ROWS,
-        code_version="1",
+        code_version=declared.version("1"),
         check=partial(show.check_annotations, declared),
         show=partial(show.annotations, declared),
     )
@@ -66,15 +71,57 @@ def annotations_asset(top: str, declared) -> dg.AssetsDefinition:
         `with_class` those of `_300` as one class. Every image of the split is in every file. Outlines are drawn as
         labelme does (labelme) or as pycocotools does (Label Studio) unless `rasterizer` says otherwise.
         """
-        listed, findings = listing(raw, declared, partition, rasterizer)
-        findings += listed.findings + counted(declared, partition, len(listed.items), strict_counts)
-        leaking = leaks(raw, declared, listed, partition)
-        lost = {finding.image for finding in leaking if finding.severity == "error"}
-        kept = [item for item in listed.items if item["image"].rpartition(".")[0] not in lost]
-        folds = listed.folds or annotation_folds(raw, declared, partition, listed.agnostic)
-        return each(Items(kept, "image"), listed.work, findings=findings + leaking, folds=folds, **listed.constants)
+        return annotated(raw, declared, partition, rasterizer, strict_counts)
 
     return annotations
+
+
+def synthetic_annotations_asset(top: str, declared) -> dg.AssetsDefinition:
+    """As `annotations_asset`, or generated when that is asked for."""
+
+    @artifact(
+        f"{top}/{declared.dataset}/annotations",
+        SPLITS,
+        into=f"{top}/{declared.dataset}/RLE_annotations",
+        reads=declared.reads,
+        rows=maskterial.ROWS,
+        code_version=declared.version("1"),
+        check=partial(show.check_annotations, declared),
+        show=partial(show.annotations, declared),
+        without_raw="generate",
+    )
+    def annotations(
+        raw,
+        partition,
+        *,
+        generate: bool = declared.source == sources.GENERATED,
+        count: int = 0,
+        rasterizer: Rasterizer = declared.rasterizer,
+        strict_counts: bool = False,
+    ):
+        """Annotation files of a released synthetic set; with `generate`, of a set that is rendered here instead.
+
+        Generated flakes are terraced crystals on oxidised silicon, coloured by the optics of thin films; `count`
+        images of them, as many as the published set has unless it is said. The files are those of a real dataset, and
+        the two that end in `_max_10`, which upstream's pretraining reads. Every image hangs on the seed, the split and
+        its number alone.
+        """
+        if generate:
+            return rendered.annotations(declared, partition, count)
+        return annotated(raw, declared, partition, rasterizer, strict_counts)
+
+    return annotations
+
+
+def annotated(raw, declared, split: str, rasterizer: str, strict_counts: bool):
+    """The plan of a split's annotations from what lies in the raw folder."""
+    listed, findings = listing(raw, declared, split, rasterizer, f"{raw.dataset}/{declared.dataset}/annotations")
+    findings += listed.findings + counted(declared, split, len(listed.items), strict_counts)
+    leaking = leaks(raw, declared, listed, split)
+    lost = {finding.image for finding in leaking if finding.severity == "error"}
+    kept = [item for item in listed.items if item["image"].rpartition(".")[0] not in lost]
+    folds = listed.folds or annotation_folds(raw, declared, split, listed.agnostic)
+    return each(Items(kept, "image"), listed.work, findings=findings + leaking, folds=folds, **listed.constants)
 
 
 def _paths(listed: sources.Listing) -> dict[str, str]:
@@ -131,13 +178,15 @@ def images_asset(top: str, declared) -> dg.AssetsDefinition:
         SPLITS,
         into=f"{top}/{declared.dataset}/{{partition}}_images",
         reads=declared.reads,
-        code_version="1",
+        code_version=declared.version("1", "source", "classes", "layers", *declared.rendered_as),
         show=show.images,
     )
     def images(annotations, raw, partition):
         """The photographs, byte for byte, under their UUIDs; those that the annotation files list and no other."""
-        found = release.find(raw, declared)
         rows = show.first_rows(annotations)
+        if rendered.is_generated(annotations):
+            return rendered.photographs(declared, rows)
+        found = release.find(raw, declared)
         return each(Items([_image_item(raw, found, row) for row in rows], "image"), maskterial_items.image_item)
 
     return images
@@ -162,7 +211,7 @@ def semantic_masks_asset(top: str, declared) -> dg.AssetsDefinition:
         SPLITS,
         into=f"{top}/{declared.dataset}/{{partition}}_semantic_masks",
         reads=declared.reads,
-        code_version="1",
+        code_version=declared.version("1", "source", "mask_threshold"),
         show=show.semantic_masks,
     )
     def semantic_masks(annotations, raw, partition):
@@ -171,7 +220,7 @@ def semantic_masks_asset(top: str, declared) -> dg.AssetsDefinition:
         Painted from the full file: instances of more than 200 pixels, in ascending order of their ids, later ones over
         earlier ones. Released masks are published as they are when they equal that painting.
         """
-        found = release.find(raw, declared)
+        found = None if rendered.is_generated(annotations) else release.find(raw, declared)
         if show.is_agnostic(annotations, partition):
             return files(findings=[info("no_classes", "instances without classes: there is nothing to paint")])
         if found is not None and sources.kind_of(raw, declared.dataset, declared.source, found) == "released":
@@ -188,17 +237,18 @@ def meta_data_asset(top: str, declared) -> dg.AssetsDefinition:
         SPLITS,
         into=f"{top}/{declared.dataset}/meta_data",
         reads=declared.reads,
-        code_version="1",
+        code_version=declared.version("1", "source"),
     )
     def meta_data(annotations, raw, partition):
         """Which exfoliation run each image was taken in: set name → ["<uuid>.png", ...]."""
-        found = release.find(raw, declared)
+        generated = rendered.is_generated(annotations)
+        found = None if generated else release.find(raw, declared)
         if found is not None and sources.kind_of(raw, declared.dataset, declared.source, found) == "released":
             return release.meta_data(found, partition, annotations)
         name = f"{partition}_set_name_to_uuid.json"
         return files(
             {name: maskterial.set_file(annotations.records(["image", "set"]))},
-            findings=shared_sets(raw, declared, partition),
+            findings=[] if generated else shared_sets(raw, declared, partition),
         )
 
     return meta_data
@@ -228,9 +278,10 @@ def few_shot_asset(top: str, declared) -> dg.AssetsDefinition:
         into=f"{top}/{dataset}/RLE_annotations/{{shot}}_shot/run_{{run}}",
         reads=declared.reads,
         rows=few.SPLIT_ROWS,
-        code_version="2",
+        code_version=declared.version("2", "source", "seed"),
         inputs={"annotations": f"{top}/{dataset}/annotations"},
-        whole_inputs=["annotations"],
+        whole_inputs={"annotations": lambda partition: ()},  # of those only the training split, below
+        where_published={"trained": partial(looked_at, top, declared)},
         backfill=dg.BackfillPolicy.single_run(),
         show=show.few_shot,
     )
@@ -238,6 +289,7 @@ def few_shot_asset(top: str, declared) -> dg.AssetsDefinition:
         annotations,
         raw,
         partition,
+        trained,
         *,
         sampler: Literal["hashrank", "upstream"] = "hashrank",
         semantics: Literal["images", "exact"] = "images",
@@ -249,29 +301,45 @@ def few_shot_asset(top: str, declared) -> dg.AssetsDefinition:
         published datasets: those before this one have to be there. With `images` all annotations of the chosen images
         are kept, so that no image is half annotated; with `exact` K a class, and some images are.
         """
-        train = trained_on(annotations, declared)
+        train = trained_on(trained, f"{top}/{dataset}/annotations")
         with_class, agnostic = documents(train.root, train.asset, train.data_version)
         run, shot = (int(part) for part in partition.split("|"))  # Dagster orders dimensions by name
         if sampler == "upstream":
-            lengths = tuple(few.preceding_lengths(dataset, _lengths(annotations.store, top, dataset)))
+            lengths = tuple(few.preceding_lengths(dataset, _lengths(trained)))
             selected = replay(train.root, train.asset, train.data_version, lengths, semantics)[shot, run].annotations
         else:
             selected = few.hashrank(with_class, shot, run, dataset, semantics, declared.seed).annotations
         findings = few.few_shot_findings(with_class, selected, shot)
-        findings += agreement(raw, declared, train, top, annotations.store, shot, run)
+        findings += agreement(raw, declared, train, trained, shot, run)
         made = few.few_shot_files(with_class, agnostic, selected, order="file" if sampler == "upstream" else "id")
         return files(made, rows=few.split_rows(with_class, selected, shot, run), findings=findings)
 
     return few_shot
 
 
-def trained_on(annotations, declared):
+def looked_at(top: str, declared, options, raw) -> list[tuple[str, str]]:
+    """The training annotations that few-shot splits hang on: the dataset's own, and for a replay of upstream's stream
+    (asked for, or to compare a release with) those of all published datasets before it."""
+    names = [declared.dataset]
+    if declared.dataset in few.UPSTREAM_ORDER and (options.get("sampler") == "upstream" or _released(raw, declared)):
+        names += few.UPSTREAM_ORDER[: few.UPSTREAM_ORDER.index(declared.dataset)]
+    return [(f"{top}/{name}/annotations", "train") for name in names]
+
+
+def _released(raw, declared) -> bool:
+    try:
+        return release.find(raw, declared) is not None
+    except BadItem:
+        return False  # told where it is read
+
+
+def trained_on(trained, asset: str):
     """The handle of the training annotations. Skip when they are not made, or have no classes."""
-    if "train" not in annotations.partitions:
-        raise Skip(f"{annotations.asset} train has not been made")
-    train = annotations["train"]
+    train = trained.get((asset, "train"))
+    if train is None:
+        raise Skip(f"{asset} train has not been made")
     if not any(path.endswith(f"/{few.WITH_CLASS_FILE}") for path in train.files["path"].to_pylist()):
-        raise Skip(f"{train.label} has no {few.WITH_CLASS_FILE}: its instances have no classes")
+        raise Skip(f"{train.label} has no {few.WITH_CLASS_FILE}: splits need classes, and 300 among the thresholds")
     return train
 
 
@@ -290,21 +358,19 @@ def replay(root: str, asset: str, version: str, lengths: tuple[int, ...], semant
     return few.upstream(with_class, lengths, semantics)
 
 
-def _lengths(store, top: str, dataset: str) -> dict[str, int]:
-    """Numbers of _300 training annotations of the datasets before this one in upstream's order, where published."""
-    before = few.UPSTREAM_ORDER[: few.UPSTREAM_ORDER.index(dataset)] if dataset in few.UPSTREAM_ORDER else ()
+def _lengths(trained) -> dict[str, int]:
+    """Numbers of _300 training annotations by dataset, of those that are published and have classes."""
     found = {}
-    for name in before:
+    for (asset, _), handle in trained.items():
         try:
-            handle = store.handle(f"{top}/{name}/annotations", "train")
             with_class, _ = documents(handle.root, handle.asset, handle.data_version)
-        except (NotPublished, KeyError):
+        except KeyError:
             continue
-        found[name] = len(with_class["annotations"])
+        found[asset.split("/")[-2]] = len(with_class["annotations"])
     return found
 
 
-def agreement(raw, declared, train, top: str, store, shot: int, run: int) -> list:
+def agreement(raw, declared, train, trained, shot: int, run: int) -> list:
     """Whether the released file of a split holds what a replay of upstream's sampler draws; nothing without a release.
 
     Nobody knows whether the release was made by the published script: this says so.
@@ -316,7 +382,7 @@ def agreement(raw, declared, train, top: str, store, shot: int, run: int) -> lis
     if released is None:
         return [warning("few_shot_missing", f"the release has no {shot}_shot/run_{run}")]
     try:
-        lengths = tuple(few.preceding_lengths(declared.dataset, _lengths(store, top, declared.dataset)))
+        lengths = tuple(few.preceding_lengths(declared.dataset, _lengths(trained)))
     except BadItem as bad:
         return [info("few_shot_not_compared", f"the released split is not compared: {bad.findings[0].message}")]
     drawn = replay(train.root, train.asset, train.data_version, lengths, "images")[shot, run].annotations

@@ -1,8 +1,8 @@
 """A released MaskTerial tree, as the zip that Zenodo has (read where it lies, never unpacked) or as a folder.
 
 Its files are published as they are, when they are right. Where in the zip the tree begins is found by looking for
-`RLE_annotations/`. Large annotation files are inflated once into the store's work area, because what lies in them is
-then read by ranges.
+`RLE_annotations/`. Large annotation files are inflated once into the stage, because what lies in them is then read by
+ranges.
 """
 
 from __future__ import annotations
@@ -104,12 +104,12 @@ class Release:
         """One annotation file, read and checked (once a process)."""
         return _read(self.place, TOP + name, agnostic)
 
-    def plain(self, member: str) -> Ref:
-        """A file that can be read by ranges: itself, or its inflated copy in the work area."""
+    def plain(self, member: str, folder: str = f"{names.HOME}/unpacked") -> Ref:
+        """A file that can be read by ranges: itself, or its inflated copy in `folder` of the work area."""
         if self.place.archive is None:
             return self.place.ref(member)
         token = f"{self.place.root}/{self.place.archive} {self.place.version} {self.place.prefix}{member}"
-        target = f"{names.HOME}/unpacked/{hashlib.sha256(token.encode()).hexdigest()[:24]}.json"
+        target = f"{folder}/{hashlib.sha256(token.encode()).hexdigest()[:24]}.json"
         here = files_at(self.scratch)
         if here.stat(target) is None:
             with self.place.open(member) as stream, here.create(target) as out:
@@ -134,10 +134,18 @@ class Release:
         return hashlib.sha256(self.place.read(member)).hexdigest()
 
 
-@lru_cache(maxsize=8)
+#: Annotation files of the release that was read last: a million annotations are 100 MB, so that only one stays.
+_files_read: dict[tuple[Place, str, bool], checks.AnnotationFile] = {}
+
+
 def _read(place: Place, member: str, agnostic: bool) -> checks.AnnotationFile:
-    with place.open(member) as stream:
-        return checks.read_file(stream, member, agnostic)
+    if any(known != place for known, _, _ in _files_read):
+        _files_read.clear()
+    key = place, member, agnostic
+    if key not in _files_read:
+        with place.open(member) as stream:
+            _files_read[key] = checks.read_file(stream, member, agnostic)
+    return _files_read[key]
 
 
 def find(raw, declared) -> Release | None:
@@ -177,10 +185,12 @@ def _zipped(raw, path: str) -> Release:
     return Release(Place(raw.root, ref.path, tops[0], listed.version), below, path, raw.scratch)
 
 
-def list_released(found: Release, split: str, declared) -> Listing:
-    """The images of a split with the bytes at which their annotations lie. Skip when it has no annotation file.
+def list_released(found: Release, split: str, declared, asset: str | None = None) -> Listing:
+    """The images of a split, for an `asset` with the bytes at which their annotations lie. Skip when it has no
+    annotation file.
 
-    What is wrong with the files themselves fails the split: they are published as they are.
+    What is wrong with the files themselves fails the split: they are published as they are. An inflated copy of a
+    zipped file lies in the asset's stage, and goes with it.
     """
     read, findings = read_split(found, split, declared.expects_all)
     if any(finding.severity == "error" for finding in findings):
@@ -189,8 +199,8 @@ def list_released(found: Release, split: str, declared) -> Listing:
     base = read[name]
     folder = f"{split}_images/"
     findings += tree.image_findings(base, found.below(folder), {}, folder.rstrip("/"))
-    document = found.plain(TOP + name)
-    spans = released.spans(base)
+    document = found.plain(TOP + name, f"{names.stage(asset, split)}/unpacked") if asset else None
+    spans = released.spans(base) if document else {}
     sets = set_of(found, split)
     present = set(found.below(folder))
     items = [

@@ -11,12 +11,14 @@ import pyarrow.compute as pc
 from PIL import Image, ImageDraw, ImageOps
 
 from segassets import previews
+from segassets.components import maskterial_generate as rendered
 from segassets.components import maskterial_release as release
 from segassets.findings import error, warning
 from segassets.formats import few_shot as few
-from segassets.formats import maskterial, rle
+from segassets.formats import flake_items, maskterial, rle
 
-FLAKES = 6  # tiles a class
+FLAKES = 6  # tiles a line
+CLASSES_A_COLUMN = 5
 TILE = 132
 MARGIN = 0.35
 SHOWN = 8
@@ -41,9 +43,9 @@ def check_annotations(declared, view, random):
     """Areas and boxes against the run lengths (all, or a sample of large sets); images that are there twice;
     numbers of instances against the published ones."""
     findings, seen, counts = [], {}, Counter()
-    groups = list(view.rows())
-    sample = set(random.sample(range(len(groups)), min(SAMPLE_GROUPS, len(groups))))
-    for number, table in enumerate(groups):
+    groups = view.row_groups
+    sample = set(random.sample(range(groups), min(SAMPLE_GROUPS, groups)))
+    for number, table in enumerate(view.rows()):
         for image, digest in dict(zip(table["image"].to_pylist(), table["sha256"].to_pylist(), strict=True)).items():
             other = seen.setdefault(digest, image) if digest else image
             if other != image:
@@ -72,9 +74,10 @@ def measured_wrong(table):
 
 def annotations(declared, view, raw):
     """A sheet of flakes by class, and how many of which size there are."""
-    by_class, areas, images = {}, [], 0
+    by_class, areas, images, generated = {}, [], 0, False
     for table in view.rows(["image", "source", "height", "width", "category_id", "counts", "area", "bbox"]):
-        images += len(set(table["image"].to_pylist()))
+        images += pc.count_distinct(table["image"]).as_py()
+        generated = generated or (len(table) > 0 and table["source"][0].as_py().startswith(flake_items.SOURCE))
         some = table.filter(pc.is_valid(table["category_id"]))
         areas.append(np.stack([some["category_id"].to_numpy(), some["area"].to_numpy()], 1))
         for row in some.filter(pc.greater_equal(some["area"], maskterial.FILE_THRESHOLDS[-1])).to_pylist():
@@ -85,8 +88,9 @@ def annotations(declared, view, raw):
     shown = {"images": images, "instances": len(table), "instances by class": class_table(table)}
     shown["areas"] = previews.histogram(table[:, 1], [0, 100, 200, 300, 1000, 3000, 10_000, 30_000, 10**9])
     if by_class:
-        shown["preview"] = flake_sheet(by_class, partial(_photograph, raw, release.find(raw, declared)))
-    return shown
+        found = None if generated else release.find(raw, declared)
+        shown["preview"] = flake_sheet(by_class, partial(_photograph, declared, raw, found))
+    return {**shown, **rendered.optics(declared.recipe)} if generated else shown
 
 
 def class_table(table: np.ndarray):
@@ -101,19 +105,28 @@ def class_table(table: np.ndarray):
 
 
 def flake_sheet(by_class: dict[int, list[dict]], photograph) -> Image.Image:
-    """One line a class: flakes cut from their photographs, outlines in the colour of the class."""
+    """One line a class, many classes side by side: flakes cut from their photographs, outlines in the colour of the class."""
     palette = previews.colours(max(by_class) + 1)
     numbers = sorted(by_class)
-    columns = max(len(by_class[number]) for number in numbers)
-    sheet = Image.new("RGB", (30 + columns * (TILE + 4), 4 + len(numbers) * (TILE + 4)), (24, 24, 28))
+    blocks = 1 if len(numbers) <= CLASSES_A_COLUMN else 2
+    shown = max(2, FLAKES // blocks - (blocks > 1 and len(numbers) > 2 * CLASSES_A_COLUMN))
+    columns = min(shown, max(len(by_class[number]) for number in numbers))
+    lines = -(-len(numbers) // blocks)
+    width = 30 + columns * (TILE + 4)
+    sheet = Image.new("RGB", (blocks * width, 4 + lines * (TILE + 4)), (24, 24, 28))
     draw = ImageDraw.Draw(sheet)
-    for line, number in enumerate(numbers):
-        top = 4 + line * (TILE + 4)
-        draw.text((8, top + TILE // 2 - 6), str(number), fill=tuple(palette[number].tolist()))
-        for place, row in enumerate(by_class[number]):
-            picture = photograph(row)
-            if picture is not None:
-                sheet.paste(flake_tile(picture, row, palette[number]), (30 + place * (TILE + 4), top))
+    wanted: dict[str, list[tuple[dict, tuple[int, int]]]] = {}
+    for position, number in enumerate(numbers):
+        block, line = divmod(position, lines)
+        left, top = block * width, 4 + line * (TILE + 4)
+        draw.text((left + 8, top + TILE // 2 - 6), str(number), fill=tuple(palette[number].tolist()))
+        for place, row in enumerate(by_class[number][:columns]):
+            wanted.setdefault(row["source"], []).append((row, (left + 30 + place * (TILE + 4), top)))
+    for tiles in wanted.values():  # each photograph once
+        picture = photograph(tiles[0][0])
+        if picture is not None:
+            for row, place in tiles:
+                sheet.paste(flake_tile(picture, row, palette[row["category_id"]]), place)
     return sheet
 
 
@@ -145,9 +158,11 @@ def grown(mask: np.ndarray) -> np.ndarray:
     return out
 
 
-def _photograph(raw, found: release.Release | None, row: dict) -> np.ndarray | None:
+def _photograph(declared, raw, found: release.Release | None, row: dict) -> np.ndarray | None:
     """The photograph of a row as it is displayed, RGB; None for one that lies in a labelme file."""
     source = row["source"]
+    if source.startswith(flake_items.SOURCE):
+        return rendered.photograph(declared, row)
     if found is not None and source in found.members:
         data = found.place.read(source)
     elif source in raw:

@@ -19,6 +19,7 @@ from segassets.formats.maskterial_classes import Classes, layers, parse
 
 SPLITS = ("train", "test")
 KINDS = ("labelme", "labelstudio", "instance_masks", "released")
+GENERATED = "generated"
 LABEL_STUDIO = ("native.json", "result.json")
 SIDECAR = "instance_classes.json"
 NO_SET = "unassigned"

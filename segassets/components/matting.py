@@ -13,6 +13,7 @@ from typing import Literal
 import dagster as dg
 
 from segassets.artifact import artifact
+from segassets.components import matting_show as show
 from segassets.errors import Skip, UsageError
 from segassets.findings import BadItem, error, warning
 from segassets.formats.matting_inspect import by_sample, of_no_sample
@@ -81,10 +82,9 @@ def _listing(spec: MattingDataset, raw, split: str):
 def samples_asset(spec: MattingDataset, splits: dg.PartitionsDefinition) -> dg.AssetsDefinition:
     """Findings and the effective index of a split."""
 
-    def show(view, **_):
-        used = [row["used"] for row in view.records(["used"])]
-        unit = "frames" if spec.layout == "video" else "images"
-        return {unit: len(used), f"{unit} the loader uses": sum(used)}
+    def listing(raw, split):
+        tree, added = _listing(spec, raw, split)
+        return {added + path: ref for path, ref in tree.refs.items()}
 
     @artifact(
         f"maggie/{spec.dataset}/samples",
@@ -94,7 +94,7 @@ def samples_asset(spec: MattingDataset, splits: dg.PartitionsDefinition) -> dg.A
         raw=f"{spec.dataset}/raw",
         rows=SAMPLE_ROWS,
         code_version="1",
-        show=show,
+        show=show.shown_samples("frames" if spec.layout == "video" else "images", listing),
     )
     def samples(raw, partition, *, strict_counts: bool = False):
         """Every sample with its alphas and masks, checked; and which of them the training code will really use.
@@ -163,6 +163,7 @@ def trimaps_asset(spec: MattingDataset, splits: dg.PartitionsDefinition) -> dg.A
         reads=_reads(spec.dataset),
         raw=f"{spec.dataset}/raw",
         code_version="1",
+        show=show.trimaps,
     )
     def trimaps(samples, raw, partition):
         """0 background, 1 where alpha is not constant within 25 pixels, 2 foreground: the validation's transition."""

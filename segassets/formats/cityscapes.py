@@ -15,7 +15,7 @@ from typing import NamedTuple
 import numpy as np
 
 from segassets.findings import BadItem, Finding, error, warning
-from segassets.formats.label_map import Segments
+from segassets.formats.label_map import Runs, Segments, joined
 
 _TABLE = json.loads(resources.files(__package__).joinpath("cityscapes_labels.json").read_bytes())
 
@@ -151,14 +151,14 @@ def number_findings(found: Segments) -> list[Finding]:
     return [warning("many_instances", f"instance 999 of {names} exists: further ones have run into the next class")]
 
 
-def disagreement(label_ids: np.ndarray, instance_ids: np.ndarray) -> list[Finding]:
-    """Error `maps_disagree` when instanceIds are not of the same labels as labelIds (uint8 and uint16, (h, w))."""
+def disagreement(label_ids: np.ndarray | Runs, instance_ids: np.ndarray | Runs) -> list[Finding]:
+    """Error `maps_disagree` when instanceIds are not of the same labels as labelIds (uint8 and uint16, maps or runs)."""
     if label_ids.shape != instance_ids.shape:
         shapes = f"{label_ids.shape[::-1]} and {instance_ids.shape[::-1]} pixels"
         return [error("size_differs", f"labelIds and instanceIds have {shapes}")]
-    labels = np.where(instance_ids < FIRST_INSTANCE, instance_ids, instance_ids // FIRST_INSTANCE)
-    wrong = int(np.count_nonzero(labels != label_ids))
+    _, lengths, labels, values = joined(label_ids, instance_ids)
+    wrong = int(lengths[np.where(values < FIRST_INSTANCE, values, values // FIRST_INSTANCE) != labels].sum())
     if not wrong:
         return []
-    message = f"{wrong} of {label_ids.size} pixels have another label in instanceIds than in labelIds"
+    message = f"{wrong} of {lengths.sum()} pixels have another label in instanceIds than in labelIds"
     return [error("maps_disagree", f"{message}: the two files are not of one download")]

@@ -18,6 +18,7 @@ from segassets.metrics import pq
 
 _TRAIN_IDS = frozenset(label.train_id for label in EVALUATED)
 _THING_TRAIN_IDS = frozenset(label.train_id for label in THINGS)
+_FEWEST_POINTS = 3
 _THING_IDS = [label.id for label in THINGS]
 
 
@@ -88,6 +89,8 @@ def self_findings(image: str, ids: np.ndarray, segments: Sequence[Mapping]) -> l
 
 def annotation_findings(image: str, annotations: Sequence[Mapping], size: tuple[int, int]) -> list[Finding]:
     """An image's instance annotations: run lengths of its size, with the stated areas and boxes; known categories."""
+    if any(isinstance(annotation["segmentation"], list) for annotation in annotations):
+        return _polygon_findings(image, annotations, size)
     counts = [annotation["segmentation"]["counts"] for annotation in annotations]
     problems = rle.validate_all(counts, size)
     findings = [
@@ -102,7 +105,32 @@ def annotation_findings(image: str, annotations: Sequence[Mapping], size: tuple[
         if list(annotation["bbox"]) != box.tolist():
             told = f"{annotation['bbox']}, its pixels have {box.tolist()}"
             findings.append(error("bbox_wrong", told, image=image, index=index))
-        if annotation["category_id"] not in _THING_IDS:
-            told = f"category {annotation['category_id']} is none of {_THING_IDS}"
-            findings.append(error("unknown_category", told, image=image, index=index))
+        findings += _category_findings(image, annotation, index)
+    return findings
+
+
+def _category_findings(image: str, annotation: Mapping, index: int) -> list[Finding]:
+    if annotation["category_id"] in _THING_IDS:
+        return []
+    told = f"category {annotation['category_id']} is none of {_THING_IDS}"
+    return [error("unknown_category", told, image=image, index=index)]
+
+
+def _polygon_findings(image: str, annotations: Sequence[Mapping], size: tuple[int, int]) -> list[Finding]:
+    """Contours of three points and more that together have the stated box, within the image."""
+    findings = []
+    for index, annotation in enumerate(annotations):
+        points = [np.reshape(polygon, (-1, 2)) for polygon in annotation["segmentation"]]
+        if not points or min(map(len, points)) < _FEWEST_POINTS:
+            findings.append(error("bad_polygon", "a contour has less than three points", image=image, index=index))
+            continue
+        low, high = np.min(np.concatenate(points), 0), np.max(np.concatenate(points), 0)
+        box = [*low.tolist(), *(high - low + 1).tolist()]
+        inside = box[0] >= 0 and box[1] >= 0 and high[0] < size[1] and high[1] < size[0]
+        if list(annotation["bbox"]) != box or not inside:
+            told = f"{annotation['bbox']}, its contours have {box}"
+            findings.append(error("bbox_wrong", told, image=image, index=index))
+        if not 0 < annotation["area"] <= box[2] * box[3]:
+            findings.append(error("area_wrong", f"{annotation['area']}, its box is {box}", image=image, index=index))
+        findings += _category_findings(image, annotation, index)
     return findings

@@ -13,17 +13,18 @@ import numpy as np
 
 from segassets.formats import label_map, rle
 from segassets.formats.cityscapes import FIRST_INSTANCE, THINGS, ImageName, check_instance_values, label_of
+from segassets.formats.label_map import Runs
 
 CATEGORIES = [{"id": label.id, "name": label.name} for label in THINGS]
 _THING_IDS = {label.id for label in THINGS}
 
 
-def annotations(instance_ids: np.ndarray) -> list[dict]:
+def annotations(instance_ids: np.ndarray | Runs) -> list[dict]:
     """An image's annotations in ascending instance value, without `id` and `image_id`; groups are crowds.
 
-    `instance_ids`: uint16 (h, w). segmentation: compressed run lengths; bbox: floats. Raises BadItem `unknown_label`.
+    `instance_ids`: uint16, a map (h, w) or its runs. segmentation: compressed run lengths; bbox: floats. Raises BadItem `unknown_label`.
     """
-    found = label_map.segments(label_map.row_runs(instance_ids))
+    found = label_map.segments(instance_ids)
     check_instance_values(found.values)
     wanted = np.array([value for value in found.values.tolist() if label_of(value) in _THING_IDS], np.int64)
     boxes = dict(zip(found.values.tolist(), found.boxes.tolist(), strict=True))

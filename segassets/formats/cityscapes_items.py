@@ -8,10 +8,17 @@ from dataclasses import replace
 import numpy as np
 
 from segassets.findings import BadItem, Finding
-from segassets.formats import cityscapes, cityscapes_instances, cityscapes_panoptic, cityscapes_polygons, png
+from segassets.formats import (
+    cityscapes,
+    cityscapes_contours,
+    cityscapes_instances,
+    cityscapes_panoptic,
+    cityscapes_polygons,
+    png,
+)
 from segassets.formats.cityscapes import VOID, ImageName
-from segassets.formats.label_map import row_runs
-from segassets.formats.panoptic import content, ids_png, read_grey
+from segassets.formats.label_map import Runs, row_runs
+from segassets.formats.panoptic import content, grey_runs, ids_png
 from segassets.items import File, Made
 
 CLASSES = 20  # the nineteen trainIds, and void
@@ -43,7 +50,7 @@ def label_train_ids_file(image: str, data: bytes, form: str) -> Made:
         runs = row_runs(checked(image, cityscapes_polygons.label_train_ids, data))
         table = runs.values
     else:
-        runs = row_runs(checked(image, read_grey, data, 8, "a map of labelIds"))
+        runs = checked(image, grey_runs, data, (8,), "a map of labelIds")
         table = checked(image, cityscapes.label_train_ids, runs.values)
     counts = np.bincount(table, weights=runs.lengths, minlength=VOID + 1).astype(np.int64)
     row = {**_shape_row(image, runs.shape), "pixels": [[*counts[: CLASSES - 1].tolist(), int(counts[VOID])]]}
@@ -60,18 +67,18 @@ def instance_train_ids_file(image: str, data: bytes, form: str, labels: bytes | 
         runs = row_runs(checked(image, cityscapes_polygons.instance_train_ids, data))
         table = runs.values
     else:
-        runs = row_runs(checked(image, _instance_ids, data, labels))
+        runs = checked(image, _instance_ids, data, labels)
         table = checked(image, cityscapes.instance_train_ids, runs.values)
     name = ImageName.parse(image).gt("instanceTrainIds.png")
     return Made([File(name, png.gray_png(runs.painted(table)), content(runs, table))])
 
 
-def _instance_ids(data: bytes, labels: bytes | None) -> np.ndarray:
+def _instance_ids(data: bytes, labels: bytes | None = None) -> Runs:
     """instanceIds, compared with labelIds where they are given."""
-    instance_ids = read_grey(data, 16, "a map of instanceIds")
+    instance_ids = grey_runs(data, (16,), "a map of instanceIds")
     problems = []
     if labels is not None:
-        problems = cityscapes.disagreement(read_grey(labels, 8, "a map of labelIds"), instance_ids)
+        problems = cityscapes.disagreement(grey_runs(labels, (8,), "a map of labelIds"), instance_ids)
     if problems:
         raise BadItem(*problems)
     return instance_ids
@@ -79,23 +86,21 @@ def _instance_ids(data: bytes, labels: bytes | None) -> np.ndarray:
 
 def panoptic_file(image: str, data: bytes, folder: str, train_ids: bool) -> Made:
     """The panoptic PNG, ids being instanceIds values, and the image's segments as a row."""
-    instance_ids = checked(image, read_grey, data, 16, "a map of instanceIds")
-    records, ids, runs, found = checked(image, cityscapes_panoptic.segments, instance_ids, train_ids)
+    runs = checked(image, _instance_ids, data)
+    records, ids, found = checked(image, cityscapes_panoptic.segments, runs, train_ids)
     name = f"{folder}/{image}_gtFine_panoptic.png"
-    row = {**_shape_row(image, instance_ids.shape), "segments": [json.dumps(records, sort_keys=True)]}
+    row = {**_shape_row(image, runs.shape), "segments": [json.dumps(records, sort_keys=True)]}
     painted = ids[np.searchsorted(found.values, runs.values)]
     file = File(name, ids_png(runs, found.values, ids), content(runs, painted))
     return Made([file], rows=row, findings=about(image, cityscapes.number_findings(found)))
 
 
-def instances_row(image: str, data: bytes) -> Made:
-    """The image's instances and groups as COCO annotations."""
-    instance_ids = checked(image, read_grey, data, 16, "a map of instanceIds")
-    annotations = checked(image, cityscapes_instances.annotations, instance_ids)
-    row = {**_shape_row(image, instance_ids.shape), "annotations": [json.dumps(annotations)]}
-    return Made(rows=row)
-
-
-def stored_file(item: str, name: str, data: bytes) -> Made:
-    """A file as it is: a member of a zip, which no link can reach."""
-    return Made([File(name, data)])
+def instances_row(image: str, data: bytes, segmentation: str = "rle") -> Made:
+    """The image's instances as COCO annotations, with groups as run lengths, or without as polygons."""
+    runs = checked(image, _instance_ids, data)
+    if segmentation == "polygons":
+        annotations, findings = checked(image, cityscapes_contours.annotations, runs)
+    else:
+        annotations, findings = checked(image, cityscapes_instances.annotations, runs), []
+    row = {**_shape_row(image, runs.shape), "annotations": [json.dumps(annotations)]}
+    return Made(rows=row, findings=about(image, findings))

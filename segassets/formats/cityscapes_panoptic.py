@@ -30,15 +30,13 @@ def categories(train_ids: bool = False) -> list[dict]:
     ]
 
 
-def segments(instance_ids: np.ndarray, train_ids: bool = False) -> tuple[list[dict], np.ndarray, Runs, Segments]:
-    """The segments of an image, ascending by id; the id of every value that occurs (0 where it is no segment), the runs
-    and all values of the map.
+def segments(instance_ids: np.ndarray | Runs, train_ids: bool = False) -> tuple[list[dict], np.ndarray, Segments]:
+    """The segments of an image, ascending by id; the id of every value that occurs (0 where it is no segment); all values.
 
-    `instance_ids`: uint16 (h, w). A segment is {id, category_id, area, bbox, iscrowd}; labels that are not evaluated
+    `instance_ids`: uint16, (h, w) or in runs. A segment is {id, category_id, area, bbox, iscrowd}; labels that are not evaluated
     are none. A value below 1000 of a label with instances is a group: a crowd. Raises BadItem `unknown_label`.
     """
-    runs = label_map.row_runs(instance_ids)
-    found = label_map.segments(runs)
+    found = label_map.segments(instance_ids)
     check_instance_values(found.values)
     records = []
     ids = np.zeros(len(found.values), np.int64)
@@ -57,7 +55,7 @@ def segments(instance_ids: np.ndarray, train_ids: bool = False) -> tuple[list[di
                 "iscrowd": int(value < FIRST_INSTANCE and label.has_instances),
             }
         )
-    return records, ids, runs, found
+    return records, ids, found
 
 
 def document(rows: Iterable[dict], train_ids: bool = False) -> Iterator[bytes]:

@@ -29,8 +29,12 @@ from segassets.formats.cityscapes_vps_labels import (
     REPAIRED_CATEGORIES,
     VOID,
     colour_code,
+    colour_runs,
+    ego_as_road,
+    instance_runs,
     labelmap,
     panoptic_inst,
+    panoptic_runs,
     read_colour_mask,
     read_instances,
 )
@@ -38,9 +42,9 @@ from segassets.formats.label_map import Runs, Segments
 
 __all__ = [
     "CATEGORIES", "REPAIRED_CATEGORIES", "VOID", "Flavour", "FrameName", "Kind", "category_of", "checked_segments",
-    "colour_ids", "frames_from_names", "frames_from_release_list", "instance_map_name", "labelmap", "pan_values",
-    "panoptic_gt", "panoptic_inst", "panoptic_video", "read_colour_mask", "read_instances", "rgb_of",
-    "structured_ids", "value_of_structured", "video_segments",
+    "colour_ids", "colour_runs", "ego_as_road", "frames_from_names", "frames_from_release_list", "instance_map_name",
+    "instance_runs", "labelmap", "pan_values", "panoptic_gt", "panoptic_inst", "panoptic_runs", "panoptic_video",
+    "read_colour_mask", "read_instances", "rgb_of", "structured_ids", "value_of_structured", "video_segments",
 ]  # fmt: skip
 
 Flavour = Literal["clean", "upstream"]

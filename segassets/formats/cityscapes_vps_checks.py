@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from segassets.findings import Finding, error, info, warning
-from segassets.formats import label_map
+from segassets.formats import label_map, rle
 from segassets.formats.cityscapes_vps_frames import FrameName
 from segassets.formats.cityscapes_vps_labels import CATEGORIES, FIRST_INSTANCE, FIRST_THING, VOID
 from segassets.formats.cityscapes_vps_lists import LABELLED
@@ -59,7 +59,7 @@ def segment_findings(frame: str, segments: Sequence[Mapping], pixels: int) -> li
 
 def png_findings(frame: str, ids: np.ndarray, segments: Sequence[Mapping]) -> list[Finding]:
     """A frame's PNG beside its segments: the same ids, the same areas. `ids`: uint32 (h, w)."""
-    found = label_map.segments(label_map.row_runs(ids))
+    found = label_map.segments(ids)
     painted = {v: n for v, n in zip(found.values.tolist(), found.areas.tolist(), strict=True) if v}
     listed = {segment["id"]: segment["area"] for segment in segments}
     findings = []
@@ -156,8 +156,14 @@ def instance_findings(annotations: Iterable[Mapping], sizes: Mapping[int, tuple[
 
 
 def _segmentation_problem(record: Mapping, size: tuple[int, int]) -> tuple[str, str]:
-    counts = np.asarray(record["segmentation"]["counts"], np.int64)
     height, width = size
+    counts = record["segmentation"]["counts"]
+    if isinstance(counts, str):
+        try:
+            counts = rle.to_uncompressed(counts, size)
+        except rle.RleError as problem:
+            return "bad_rle", str(problem)
+    counts = np.asarray(counts, np.int64)
     if tuple(record["segmentation"]["size"]) != (height, width):
         return "bad_rle", f"its size is {record['segmentation']['size']}, the picture's {[height, width]}"
     if counts.sum() != height * width or (counts[1:] <= 0).any() or (counts[:1] < 0).any():

@@ -10,10 +10,11 @@ from collections.abc import Iterable, Iterator, Mapping
 
 import numpy as np
 
-from segassets.formats import label_map
+from segassets.formats import label_map, rle
 from segassets.formats.cityscapes_vps_frames import FrameName
 from segassets.formats.cityscapes_vps_labels import FIRST_INSTANCE
 from segassets.formats.cityscapes_vps_lists import DATE, categories, license_id
+from segassets.formats.label_map import Runs
 
 _INFO = {
     "description": "City2CocoStyle",
@@ -37,14 +38,18 @@ def image_number(frame: FrameName) -> int:
     return 10000 * frame.clip + frame.number
 
 
-def annotations(pan: np.ndarray, frame: FrameName) -> list[dict]:
-    """A frame's annotations in ascending panoptic value, without `id`. `pan`: uint16 (h, w) as `panoptic_inst`.
+def annotations(pan: np.ndarray | Runs, frame: FrameName, compressed: bool = False) -> list[dict]:
+    """A frame's annotations in ascending panoptic value, without `id`. `pan`: uint16 as of `panoptic_inst`, (h, w) or runs.
 
-    segmentation: run lengths column by column, zeros first; bbox: floats, tight, inclusive.
+    segmentation: run lengths column by column, zeros first, as a list, or `compressed` as COCO's string; bbox: floats, tight, inclusive.
     """
     height, width = pan.shape
-    found = label_map.segments(label_map.row_runs(pan))
+    found = label_map.segments(pan)
     things = found.values >= FIRST_INSTANCE
+
+    def written(lengths: list[int]) -> list[int] | str:
+        return rle.from_uncompressed(lengths, (height, width)).decode() if compressed else lengths
+
     counts = label_map.run_lengths(pan, found.values[things])
     return [
         {
@@ -53,7 +58,7 @@ def annotations(pan: np.ndarray, frame: FrameName) -> list[dict]:
             "area": area,
             "iscrowd": 0,
             "bbox": [float(n) for n in box],
-            "segmentation": {"counts": counts[value], "size": [height, width]},
+            "segmentation": {"counts": written(counts[value]), "size": [height, width]},
             "image_id": image_number(frame),
             "category_id": value // FIRST_INSTANCE,
             "width": width,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -14,6 +13,7 @@ from segassets.formats import cityscapes_dvps as dvps
 from segassets.formats import cityscapes_vps as vps
 from segassets.formats import cityscapes_vps_instances as instances
 from segassets.formats import label_map, png
+from segassets.formats.cityscapes_items import about, checked
 from segassets.formats.panoptic import content, ids_png
 from segassets.items import File, Made
 
@@ -36,68 +36,60 @@ _VOID_SHARE = 0.4
 _HEAD = 64  # bytes of a PNG that say what it is
 
 
-def _about(frame: str, findings: Iterable) -> list:
-    return [replace(finding, image=frame) for finding in findings]
-
-
-def _checked(frame: str, function, *arguments):
-    """Call a pure function, with the frame named in what it finds."""
-    try:
-        return function(*arguments)
-    except BadItem as bad:
-        raise BadItem(*_about(frame, bad.findings)) from None
-
-
-def labelmap_file(frame: str, cls: bytes, name: str) -> Made:
+def labelmap_file(frame: str, cls: bytes, name: str, ego_to_road: bool = False) -> Made:
     """Category of every pixel: 0 to 18 as in the table, 255 where the colour is none of the nineteen. 8-bit grey."""
-    labels = vps.labelmap(_checked(frame, vps.read_colour_mask, cls))
-    runs = label_map.row_runs(labels)
-    counts = np.bincount(runs.values, weights=runs.lengths, minlength=vps.VOID + 1).astype(np.int64)
+    runs = checked(frame, vps.colour_runs, cls)
+    runs = runs._replace(values=vps.labelmap(runs.values))
+    labels = (vps.ego_as_road(runs) if ego_to_road else runs).values
+    counts = np.bincount(labels, weights=runs.lengths, minlength=vps.VOID + 1).astype(np.int64)
     pixels = [*counts[: CLASSES - 1].tolist(), int(counts[vps.VOID])]
     findings = []
-    if pixels[-1] > _VOID_SHARE * labels.size:
-        findings.append(warning("much_void", f"{pixels[-1] / labels.size:.0%} of it are void", image=frame))
+    share = pixels[-1] / sum(pixels)
+    if share > _VOID_SHARE:
+        findings.append(warning("much_void", f"{share:.0%} of it are void", image=frame))
     if sum(count > 0 for count in pixels[:-1]) == 1:
         findings.append(warning("one_class", "all of it is one class", image=frame))
-    return Made(
-        [File(name, png.gray_png(labels), content(runs, runs.values))], {"frame": [frame], "pixels": [pixels]}, findings
-    )
+    return Made([_map_file(name, runs, labels)], {"frame": [frame], "pixels": [pixels]}, findings)
 
 
-def panoptic_inst_file(frame: str, cls: bytes, inst: bytes, name: str, groups: str) -> Made:
+def _map_file(name: str, runs: label_map.Runs, values: np.ndarray) -> File:
+    """The grey PNG of a map whose i-th run has `values[i]`."""
+    return File(name, png.gray_png(runs.painted(values)), content(runs, values))
+
+
+def panoptic_inst_file(frame: str, cls: bytes, inst: bytes, name: str, groups: str, ego_to_road: bool = False) -> Made:
     """Stuff as its category, things as 1000 category + instance, void 255; 16-bit grey."""
-    codes = _checked(frame, vps.read_colour_mask, cls)
-    values = _checked(frame, vps.read_instances, inst)
-    pan, findings = _checked(frame, vps.panoptic_inst, codes, values, groups)
-    runs = label_map.row_runs(pan)
+    codes = checked(frame, vps.colour_runs, cls)
+    values = checked(frame, vps.instance_runs, inst)
+    runs, findings = checked(frame, vps.panoptic_runs, codes, values, groups)
+    runs = vps.ego_as_road(runs) if ego_to_road else runs
     found = label_map.segments(runs)
     if inst[24] == 8 and any(finding.code.startswith("group_") for finding in findings):
         told = "its instance map has 8 bits and no instances, but there are things: was it saved with fewer bits?"
         findings.append(warning("eight_bit_instances", told))
     row = {
         "frame": [frame],
-        "height": [pan.shape[0]],
-        "width": [pan.shape[1]],
+        "height": [runs.shape[0]],
+        "width": [runs.shape[1]],
         "values": [found.values.tolist()],
         "areas": [found.areas.tolist()],
     }
-    return Made([File(name, png.gray_png(pan), content(runs, runs.values))], rows=row, findings=_about(frame, findings))
+    return Made([_map_file(name, runs, runs.values)], rows=row, findings=about(frame, findings))
 
 
 def panoptic_video_file(frame: str, pan: bytes, name: str, ids: dict[int, int] | None = None) -> Made:
     """Segment ids as RGB, and the frame's segments as a row. `ids` None: structured ones, from the frame's clip."""
     where = vps.FrameName.from_image_id(frame)
-    values = _checked(frame, vps.read_instances, pan)
-    runs = label_map.row_runs(values)
-    found = _checked(frame, vps.checked_segments, runs)
+    runs = checked(frame, vps.instance_runs, pan)
+    found = checked(frame, vps.checked_segments, runs)
     present = [value for value in found.values.tolist() if value != vps.VOID]
-    table = ids if ids is not None else _checked(frame, vps.structured_ids, present, where.clip)
+    table = ids if ids is not None else checked(frame, vps.structured_ids, present, where.clip)
     segments, numbers = vps.video_segments(found, table)
     row = {
         "frame": [frame],
         "central": [name.endswith("_gtFine_color.png")],
-        "height": [values.shape[0]],
-        "width": [values.shape[1]],
+        "height": [runs.shape[0]],
+        "width": [runs.shape[1]],
         "segments": [json.dumps(segments)],
     }
     painted = numbers[np.searchsorted(found.values, runs.values)]
@@ -117,10 +109,10 @@ def panoptic_gt_pieces(records: Iterable[dict], categories: list[dict], bbox: bo
     return vps.panoptic_gt(frames, categories, bbox)
 
 
-def instances_row(frame: str, pan: bytes) -> Made:
+def instances_row(frame: str, pan: bytes, compressed: bool = False) -> Made:
     """The frame's instances as annotations: a list of JSON texts, so that the document need not parse them again."""
-    values = _checked(frame, vps.read_instances, pan)
-    records = instances.annotations(values, vps.FrameName.from_image_id(frame))
+    values = checked(frame, vps.instance_runs, pan)
+    records = instances.annotations(values, vps.FrameName.from_image_id(frame), compressed)
     texts = json.dumps([json.dumps(record) for record in records])
     return Made(rows={"frame": [frame], "instances": [len(records)], "annotations": [texts]})
 
@@ -133,24 +125,18 @@ def photo_file(frame: str, name: str, photo: bytes, own: bytes) -> Made:
     return Made([File(name, photo)])
 
 
-def stored_file(item: str, name: str, data: bytes) -> Made:
-    """A file as it is: a member of a zip, which no link can reach."""
-    return Made([File(name, data)])
-
-
 def dvps_files(frame: str, stem: str, pan: bytes, photo: list, depth: list) -> Made:
     """The triplet of a DVPS frame: photograph and depth as they are, and 1000 category + instance, void 32000.
 
     `photo`, `depth`: a reference each, in a list.
     """
-    values = _checked(frame, vps.read_instances, pan)
-    _checked(frame, dvps.check_depth, depth[0].read(_HEAD), values.shape)
-    runs = label_map.row_runs(values)
+    runs = checked(frame, vps.instance_runs, pan)
+    checked(frame, dvps.check_depth, depth[0].read(_HEAD), runs.shape)
     table = dvps.instance_train_ids(runs.values)
     return Made(
         [
             _as_it_is(f"{stem}_leftImg8bit.png", photo[0]),
-            File(f"{stem}_gtFine_instanceTrainIds.png", png.gray_png(runs.painted(table)), content(runs, table)),
+            _map_file(f"{stem}_gtFine_instanceTrainIds.png", runs, table),
             _as_it_is(f"{stem}_depth.png", depth[0]),
         ]
     )

@@ -8,16 +8,15 @@ Source of the rules: the Cityscapes-VPS specification 2.3, 2.6 and 5.
 
 from __future__ import annotations
 
-import io
 import json
-import warnings
 from importlib import resources
 from typing import Literal
 
 import numpy as np
-from PIL import Image
 
 from segassets.findings import BadItem, Finding, error, info, warning
+from segassets.formats.label_map import Runs, joined, runs_of
+from segassets.formats.panoptic import grey_runs, id_runs, read_ids
 
 _TABLE = json.loads(resources.files(__package__).joinpath("cityscapes_vps_categories.json").read_bytes())
 
@@ -32,11 +31,10 @@ VOID = 255
 FIRST_INSTANCE = 1000
 FIRST_THING = min(record["id"] for record in CATEGORIES if record["isthing"])
 
-_MAX_PIXELS = 1 << 26
 _UNKNOWN_SHARE = 0.001
 _DISAGREEMENT_SHARE = 0.05
 _EXAMPLES = 5
-_COLOUR_TYPES = {0: "grey", 2: "RGB", 3: "palette", 4: "grey with alpha", 6: "RGBA"}
+_EGO_FROM = 0.7  # of the height, downwards
 
 
 def colour_code(colour: list[int]) -> int:
@@ -55,59 +53,32 @@ for _record in CATEGORIES:
         _PREFIX_CATEGORIES[_record["ori_id"]] = _record["id"]
 
 
-def read_colour_mask(data: bytes) -> np.ndarray:
-    """Colour codes of a PNG, uint32 (h, w); the alpha channel of an RGBA mask is ignored.
+def colour_runs(data: bytes) -> Runs:
+    """Colour codes of a PNG in runs, uint32; the alpha channel of an RGBA mask is ignored.
 
     Raises BadItem `bad_png`, or `bad_mode` when it is not 8-bit RGB or RGBA.
     """
-    image = _open_png(data, {(8, 2), (8, 6)}, "an 8-bit RGB or RGBA colour mask")
-    width, height = image.size
-    # Four bytes a pixel are a uint32 view; converting three channels by arithmetic takes twice as long.
-    pixels = image.tobytes("raw", "RGBX" if image.mode == "RGB" else "RGBA")
-    return np.frombuffer(pixels, "<u4").reshape(height, width) & np.uint32(0xFFFFFF)
+    return id_runs(data, "an 8-bit RGB or RGBA colour mask")
 
 
-def read_instances(data: bytes) -> np.ndarray:
-    """Instance values of a grey PNG of 8 or 16 bits, uint16 (h, w).
+def read_colour_mask(data: bytes) -> np.ndarray:
+    """The same as a map, uint32 (h, w)."""
+    return read_ids(data, "an 8-bit RGB or RGBA colour mask")
+
+
+def instance_runs(data: bytes) -> Runs:
+    """Instance values of a grey PNG of 8 or 16 bits in runs, uint16.
 
     Raises BadItem `bad_png`, or `bad_mode` for anything with colours or fewer bits.
     """
-    image = _open_png(data, {(8, 0), (16, 0)}, "a grey instance map of 16 (or 8) bits")
-    return np.ascontiguousarray(np.asarray(image), dtype=np.uint16)
+    runs = grey_runs(data, (8, 16), "an instance map")
+    return runs._replace(values=runs.values.astype(np.uint16, copy=False))
 
 
-def _open_png(data: bytes, accepted: set[tuple[int, int]], wanted: str) -> Image.Image:
-    """The decoded image. Depth, colour type and size are checked before anything is decoded."""
-    if not data.startswith(b"\x89PNG\r\n\x1a\n") or len(data) < 33 or data[12:16] != b"IHDR":
-        raise BadItem(error("bad_png", f"no PNG file but {data[:12]!r}...: download it again"))
-    depth, colour = data[24], data[25]
-    if (depth, colour) not in accepted:
-        found = f"{depth}-bit {_COLOUR_TYPES.get(colour, f'colour type {colour}')}"
-        raise BadItem(error("bad_mode", f"a {found} PNG was found, {wanted} is expected"))
-    width, height = int.from_bytes(data[16:20], "big"), int.from_bytes(data[20:24], "big")
-    if not 0 < width * height <= _MAX_PIXELS:
-        raise BadItem(error("bad_png", f"its size {width} x {height} is out of the range up to {_MAX_PIXELS} pixels"))
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            image = Image.open(io.BytesIO(data), formats=["PNG"])
-            image.load()
-    # Pillow answers damaged files with many kinds of exceptions; to the frame they all mean the same.
-    except Exception as problem:
-        raise BadItem(error("bad_png", f"cannot be decoded ({problem}): download it again")) from None
-    return image
-
-
-def run_starts(*maps: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Where runs of pixels begin that are equal in all maps of one shape, row by row, and how long they are (int64)."""
-    size = maps[0].size
-    change = np.zeros(size, bool)
-    change[:1] = True
-    for each in maps:
-        flat = each.reshape(-1)
-        change[1:] |= flat[1:] != flat[:-1]
-    starts = np.flatnonzero(change)
-    return starts, np.diff(starts, append=size)
+def read_instances(data: bytes) -> np.ndarray:
+    """The same as a map, uint16 (h, w)."""
+    runs = instance_runs(data)
+    return runs.painted(runs.values)
 
 
 def _categories_of(codes: np.ndarray) -> np.ndarray:
@@ -117,29 +88,33 @@ def _categories_of(codes: np.ndarray) -> np.ndarray:
 
 
 def labelmap(codes: np.ndarray) -> np.ndarray:
-    """Category of every pixel, uint8 (h, w): 0..18, 255 where the colour is none of the 19. `codes`: uint32 (h, w)."""
-    starts, lengths = run_starts(codes)
-    return np.repeat(_categories_of(codes.reshape(-1)[starts]), lengths).reshape(codes.shape)
+    """Category of every colour code, uint8 of the same shape: 0..18, 255 where the colour is none of the 19.
+
+    `codes`: uint32, pixels or, much cheaper, the values of runs.
+    """
+    return _categories_of(codes)
 
 
-def panoptic_inst(
-    codes: np.ndarray, instances: np.ndarray, groups: Literal["void", "crowd"] = "void"
-) -> tuple[np.ndarray, list[Finding]]:
-    """Panoptic values, uint16 (h, w): 0..10 stuff, 255 void, 1000 t + n for instance n of thing category t.
+def panoptic_runs(
+    codes: np.ndarray | Runs, instances: np.ndarray | Runs, groups: Literal["void", "crowd"] = "void"
+) -> tuple[Runs, list[Finding]]:
+    """Panoptic values in runs, uint16: 0..10 stuff, 255 void, 1000 t + n for instance n of thing category t.
 
-    `codes`: uint32 (h, w), `instances`: integers (h, w). An instance is a value of 1000 or more; its category is that
-    of the most frequent colour under it, of the smallest code at a tie. When that is no thing the instance is dropped.
-    Thing pixels outside instances (groups) are void, or with groups="crowd" the bare category 11..18.
+    `codes`: uint32, `instances`: integers, maps (h, w) or their runs. An instance is a value of 1000 or more; its
+    category is that of the most frequent colour under it, of the smallest code at a tie. When that is no thing the
+    instance is dropped. Thing pixels outside instances (groups) are void, or with groups="crowd" the bare category
+    11..18. Neighbouring runs may have one value.
 
     Findings, one of each code with counts and examples: instance_dropped, instance_class_differs, instance_collision,
     instance_disagreement, unknown_colour (warnings), group_void or group_crowd (info).
     Raises BadItem `size_differs` when the maps have different sizes.
     """
+    codes, instances = runs_of(codes), runs_of(instances)
     if codes.shape != instances.shape:
         message = f"the colour mask has {codes.shape[::-1]} pixels, the instance map {instances.shape[::-1]}"
         raise BadItem(error("size_differs", message))
-    starts, lengths = run_starts(codes, instances)
-    colours, values = codes.reshape(-1)[starts], instances.reshape(-1)[starts].astype(np.int64)
+    starts, lengths, colours, values = joined(codes, instances)
+    values = values.astype(np.int64)
     categories = _categories_of(colours)
     inside = values >= FIRST_INSTANCE
     keep = (categories < FIRST_THING) | ((groups == "crowd") & ~inside)
@@ -155,7 +130,25 @@ def panoptic_inst(
         *_instance_findings(found, majority, thing, new),
         *_pixel_findings(colours, categories, inside, pan, lengths, groups),
     ]
-    return np.repeat(pan, lengths).reshape(codes.shape), findings
+    return Runs(starts, lengths, pan, codes.shape), findings
+
+
+def ego_as_road(runs: Runs) -> Runs:
+    """Void in the lower three tenths of the picture as road (0): what upstream did until October 2020.
+
+    `runs`: of a label map or of panoptic values. Only for numbers to be compared with the paper's.
+    """
+    height, width = runs.shape
+    ego = (runs.starts >= int(height * _EGO_FROM) * width) & (runs.values == VOID)
+    return runs._replace(values=np.where(ego, 0, runs.values).astype(runs.values.dtype))
+
+
+def panoptic_inst(
+    codes: np.ndarray, instances: np.ndarray, groups: Literal["void", "crowd"] = "void"
+) -> tuple[np.ndarray, list[Finding]]:
+    """The same as a map, uint16 (h, w)."""
+    runs, findings = panoptic_runs(codes, instances, groups)
+    return runs.painted(runs.values), findings
 
 
 def _majority(position: np.ndarray, colours: np.ndarray, lengths: np.ndarray, count: int) -> np.ndarray:

@@ -47,8 +47,14 @@ def row_runs(values: np.ndarray) -> Runs:
     return Runs(starts, np.diff(starts, append=flat.size), flat[starts], (h, w))
 
 
-def segments(runs: Runs) -> Segments:
-    """Areas and tight boxes of all values of a map."""
+def runs_of(values: np.ndarray | Runs) -> Runs:
+    """The runs of a map of integers (h, w), or runs as they are."""
+    return values if isinstance(values, Runs) else row_runs(values)
+
+
+def segments(values: np.ndarray | Runs) -> Segments:
+    """Areas and tight boxes of all values of a map (h, w), or of its runs."""
+    runs = runs_of(values)
     if not runs.starts.size:
         none = np.zeros(0, np.int64)
         return Segments(none, none, np.zeros((0, 4), np.int64))
@@ -74,12 +80,14 @@ def transposed(values: np.ndarray) -> np.ndarray:
     return out
 
 
-def run_lengths(values: np.ndarray, wanted: np.ndarray | None = None) -> dict[int, list[int]]:
+def run_lengths(values: np.ndarray | Runs, wanted: np.ndarray | None = None) -> dict[int, list[int]]:
     """COCO's uncompressed run lengths of every value of a map, by value, ascending.
 
-    `values`: integers (h, w); `wanted`: only these. The lists have no run of length 0 but perhaps the first, and no
+    `values`: integers (h, w), or their runs; `wanted`: only these. The lists have no run of length 0 but perhaps the first, and no
     trailing run of zeros when the mask ends on the last pixel.
     """
+    if isinstance(values, Runs):
+        values = values.painted(values.values)
     flat = transposed(values).reshape(-1)
     change = np.empty(flat.size, bool)
     change[:1] = True
@@ -108,24 +116,41 @@ def run_lengths(values: np.ndarray, wanted: np.ndarray | None = None) -> dict[in
     return found
 
 
-def pairs(first: np.ndarray, second: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Which values of two maps of one shape lie on each other: (of the first, of the second, pixels), each int64 [n].
+def joined(
+    first: np.ndarray | Runs, second: np.ndarray | Runs
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Runs in which both of two maps of one shape are constant: (starts, lengths, values of the first, of the second).
 
-    Values are those of unsigned maps below 2**32. Raises ValueError for maps of different shapes.
+    Maps (h, w) or their runs. Raises ValueError for maps of different shapes.
     """
+    first, second = runs_of(first), runs_of(second)
     if first.shape != second.shape:
         raise ValueError(f"maps of {first.shape[::-1]} and {second.shape[::-1]} pixels cannot be compared")
-    a, b = first.reshape(-1), second.reshape(-1)
-    change = np.empty(a.size, bool)
-    change[:1] = True
-    np.not_equal(a[1:], a[:-1], out=change[1:])
-    change[1:] |= b[1:] != b[:-1]
-    starts = np.flatnonzero(change)
-    lengths = np.diff(starts, append=a.size)
-    joint = a[starts].astype(np.uint64) << np.uint64(32) | b[starts].astype(np.uint64)
+    starts = np.concatenate((first.starts, second.starts))
+    order = np.argsort(starts, kind="stable")  # merges two sorted lists
+    starts = starts[order]
+    of_first = order < len(first.starts)
+    # Of two runs that begin at one pixel the later entry has counted both.
+    kept = np.ones(len(starts), bool)
+    np.not_equal(starts[1:], starts[:-1], out=kept[:-1])
+    starts = starts[kept]
+    index = [np.cumsum(flags)[kept] - 1 for flags in (of_first, ~of_first)]
+    lengths = np.diff(starts, append=first.shape[0] * first.shape[1])
+    return starts, lengths, first.values[index[0]], second.values[index[1]]
+
+
+def pairs(first: np.ndarray | Runs, second: np.ndarray | Runs) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Which values of two maps of one shape lie on each other: (of the first, of the second, pixels), each int64 [n].
+
+    Maps (h, w) or their runs; values are those of unsigned maps below 2**32. ValueError for maps of different shapes.
+    """
+    _, lengths, a, b = joined(first, second)
+    if not lengths.size:
+        return (np.zeros(0, np.int64),) * 3
+    joint = a.astype(np.uint64) << np.uint64(32) | b.astype(np.uint64)
     order = np.argsort(joint)
     joint = joint[order]
-    cuts = np.flatnonzero(np.concatenate(([True], joint[1:] != joint[:-1]))) if joint.size else np.zeros(0, np.int64)
-    pixels = np.add.reduceat(lengths[order], cuts) if joint.size else np.zeros(0, np.int64)
+    cuts = np.flatnonzero(np.concatenate(([True], joint[1:] != joint[:-1])))
+    pixels = np.add.reduceat(lengths[order], cuts)
     found = joint[cuts]
     return (found >> np.uint64(32)).astype(np.int64), (found & np.uint64(0xFFFFFFFF)).astype(np.int64), pixels

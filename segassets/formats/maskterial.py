@@ -82,10 +82,16 @@ def agnostic_names(split: str, thresholds: Sequence[int] = FILE_THRESHOLDS) -> d
 
 
 def annotation_pieces(
-    records: Iterable[Mapping], categories: Sequence[Mapping], agnostic: bool, least: int, info: Mapping | None = None
+    records: Iterable[Mapping],
+    categories: Sequence[Mapping],
+    agnostic: bool,
+    least: int,
+    info: Mapping | None = None,
+    highest: int | None = None,
 ) -> Iterator[bytes]:
-    """An annotation file of the rows, streamed: `categories`, then `annotations` of at least `least` pixels, then
-    `images`, all of them. Ids are those of the rows, or 1, 2, ... over all instances, in this file or not.
+    """An annotation file of the rows, streamed: `categories`, then `annotations` of at least `least` pixels (and of a
+    category of at most `highest`), then `images`, all of them. Ids are those of the rows, or 1, 2, ... over all
+    instances, in this file or not.
 
     Compact JSON, a record a line. Memory: the images' records.
     """
@@ -100,7 +106,7 @@ def annotation_pieces(
         if row["category_id"] is None:
             continue
         number += 1
-        if row["area"] >= least:
+        if row["area"] >= least and (highest is None or row["category_id"] <= highest):
             yield f"{comma}\n{_dump(annotation_record(row, number, len(images), agnostic))}".encode()
             comma = ","
     yield ("],\n" + '"images": [\n' + ",\n".join(images) + "]}\n").encode()
@@ -141,22 +147,7 @@ def semantic_mask(
     shown = [k for k, area in enumerate(areas) if area > more_than]
     if not shown:
         return np.zeros(size, np.uint8)
-    ranks = rle.paint_ranks([counts[k] for k in shown], size)
-    table = np.array([0, *(category_ids[k] for k in shown)], np.uint8)
-    return table[ranks] if ranks.dtype != np.uint8 else _looked_up(ranks, table)
-
-
-def _looked_up(ranks: np.ndarray, table: np.ndarray) -> np.ndarray:
-    """`table[ranks]` of bytes. Flakes cover little: only words of eight pixels that are not all background are looked
-    up, in place (10 times faster than indexing; `translate` alone is 5 times)."""
-    changes = bytes(np.concatenate((table, np.zeros(256 - len(table), np.uint8))))
-    if ranks.size % 8 == 0:
-        words = ranks.reshape(-1).view(np.uint64)
-        some = np.flatnonzero(words != 0)
-        if 4 * len(some) < len(words):
-            words[some] = np.frombuffer(words[some].tobytes().translate(changes), np.uint64)
-            return ranks
-    return np.frombuffer(ranks.tobytes().translate(changes), np.uint8).reshape(ranks.shape)
+    return rle.paint([counts[k] for k in shown], [category_ids[k] for k in shown], size)
 
 
 def areas(counts: Sequence[str], size: tuple[int, int]) -> np.ndarray:

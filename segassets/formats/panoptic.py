@@ -15,25 +15,27 @@ import numpy as np
 from PIL import Image
 
 from segassets.findings import BadItem, error
-from segassets.formats import png
-from segassets.formats.label_map import Runs
+from segassets.formats import png, png_runs
+from segassets.formats.label_map import Runs, row_runs
 
 MAX_PIXELS = 1 << 26
 COLOUR_TYPES = {0: "grey", 2: "RGB", 3: "palette", 4: "grey with alpha", 6: "RGBA"}
+IDS = "8-bit RGB (segment ids as colours)"
+_COLOURS = {(8, 2), (8, 6)}
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
 
 
 def png_size(data: bytes) -> tuple[int, int]:
-    """(height, width) from the first 24 bytes of a PNG. Raises BadItem `bad_png`."""
-    if not data.startswith(_SIGNATURE) or len(data) < 24 or data[12:16] != b"IHDR":
+    """(height, width) from the first 26 bytes of a PNG. Raises BadItem `bad_png`."""
+    if not data.startswith(_SIGNATURE) or len(data) < 26 or data[12:16] != b"IHDR":
         raise BadItem(error("bad_png", f"no PNG file but {data[:12]!r}...: download it again"))
     return int.from_bytes(data[20:24], "big"), int.from_bytes(data[16:20], "big")
 
 
-def open_png(data: bytes, accepted: Iterable[tuple[int, int]], wanted: str) -> Image.Image:
-    """The decoded image. Depth, colour type and size are checked before anything is decoded.
+def check_head(data: bytes, accepted: Iterable[tuple[int, int]], wanted: str) -> None:
+    """Depth, colour type and size, before anything is decoded. Raises BadItem `bad_png` or `bad_mode`.
 
-    `accepted`: pairs of bit depth and PNG colour type. Raises BadItem `bad_png` or `bad_mode`.
+    `accepted`: pairs of bit depth and PNG colour type.
     """
     height, width = png_size(data)
     depth, colour = data[24], data[25]
@@ -42,6 +44,11 @@ def open_png(data: bytes, accepted: Iterable[tuple[int, int]], wanted: str) -> I
         raise BadItem(error("bad_mode", f"a {found} PNG was found, {wanted} is expected"))
     if not 0 < width * height <= MAX_PIXELS:
         raise BadItem(error("bad_png", f"its size {width} x {height} is out of the range up to {MAX_PIXELS} pixels"))
+
+
+def open_png(data: bytes, accepted: Iterable[tuple[int, int]], wanted: str) -> Image.Image:
+    """The decoded image, after `check_head`. Raises BadItem `bad_png` or `bad_mode`."""
+    check_head(data, accepted, wanted)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -59,9 +66,28 @@ def read_grey(data: bytes, depth: int, what: str) -> np.ndarray:
     return np.ascontiguousarray(np.asarray(image), dtype=np.uint8 if depth == 8 else np.uint16)
 
 
-def read_ids(data: bytes) -> np.ndarray:
+def grey_runs(data: bytes, depths: Iterable[int], what: str) -> Runs:
+    """The runs of a one-channel PNG of one of these bit depths (8, 16), values uint8 or uint16. Raises BadItem."""
+    accepted = {(depth, 0) for depth in depths}
+    wanted = f"{what} ({' or '.join(map(str, sorted(depths)))}-bit, one channel)"
+    check_head(data, accepted, wanted)
+    runs = png_runs.read(data)
+    if runs is None:
+        pixels = np.asarray(open_png(data, accepted, wanted))
+        runs = row_runs(pixels.astype(np.uint8 if data[24] == 8 else np.uint16, copy=False))
+    return runs
+
+
+def id_runs(data: bytes, what: str = IDS) -> Runs:
+    """The runs of an RGB(A) PNG, values uint32 as of `read_ids`. Raises BadItem as it does."""
+    check_head(data, _COLOURS, what)
+    runs = png_runs.read(data)
+    return row_runs(read_ids(data, what)) if runs is None else runs
+
+
+def read_ids(data: bytes, what: str = IDS) -> np.ndarray:
     """Segment ids of an RGB PNG, uint32 (h, w). Raises BadItem `bad_png`, or `bad_mode` unless it is 8-bit RGB(A)."""
-    image = open_png(data, {(8, 2), (8, 6)}, "8-bit RGB (segment ids as colours)")
+    image = open_png(data, _COLOURS, what)
     width, height = image.size
     # Four bytes a pixel are a uint32 view; converting three channels by arithmetic takes twice as long.
     pixels = image.tobytes("raw", "RGBX" if image.mode == "RGB" else "RGBA")

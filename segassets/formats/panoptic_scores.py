@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import Any
 
 from segassets.findings import BadItem, error
-from segassets.formats.panoptic import read_ids
+from segassets.formats.panoptic import id_runs
 from segassets.items import Made
 from segassets.metrics import pq, vpq
 from segassets.metrics.pq import Tally
@@ -55,7 +55,7 @@ def overlaps_of(
 ) -> dict[tuple[int, int], int]:
     """The overlaps of one image, after all checks of the prediction. Raises BadItem that names the image."""
     try:
-        truth_ids, ids = read_ids(truth_png), read_ids(predicted_png)
+        truth_ids, ids = id_runs(truth_png), id_runs(predicted_png)
         if truth_ids.shape != ids.shape:
             told = f"the prediction has {ids.shape[::-1]} pixels, the ground truth {truth_ids.shape[::-1]}"
             raise BadItem(error("size_differs", told))

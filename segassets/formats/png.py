@@ -15,7 +15,7 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from segassets.formats import _deflate, rle
+from segassets.formats import _deflate, _zlib, rle
 
 try:
     from isal import isal_zlib as _isal
@@ -65,7 +65,7 @@ def gray_png(array: np.ndarray) -> bytes:
     h, w = array.shape
     depth = 8 * array.itemsize
     octets = np.ascontiguousarray(array.astype(array.dtype.newbyteorder(">"), copy=False)).view(np.uint8)
-    return _png((h, w), depth, _GREY, _compress(_filtered_up(octets.reshape(h, -1))))
+    return _png((h, w), depth, _GREY, _zlib.compress(_filtered_up(octets.reshape(h, -1))))
 
 
 def rgb_png(array: np.ndarray) -> bytes:
@@ -73,7 +73,7 @@ def rgb_png(array: np.ndarray) -> bytes:
     if array.ndim != 3 or array.shape[2] != 3 or array.dtype != np.uint8:
         raise PngError(f"array is {array.dtype}{list(array.shape)}, expected uint8 [h, w, 3]")
     h, w, _ = array.shape
-    return _png((h, w), 8, _RGB, _compress(_filtered_up(array.reshape(h, -1))))
+    return _png((h, w), 8, _RGB, _zlib.compress(_filtered_up(array.reshape(h, -1))))
 
 
 def palette_rgb_png(index_map: np.ndarray, colours: np.ndarray) -> bytes:
@@ -98,13 +98,14 @@ def palette_rgb_png(index_map: np.ndarray, colours: np.ndarray) -> bytes:
     at = 3 * (above + w) + above // w + 2  # a filter byte before every row, this one's included
     for channel in range(3):
         raw.reshape(-1)[at + channel] = step[:, channel]
-    return _png((h, w), 8, _RGB, _compress(raw))
+    return _png((h, w), 8, _RGB, _zlib.compress(raw))
 
 
 def codec_versions() -> dict[str, str]:
     """What decides the bytes of the PNGs written here (the pixels never depend on it)."""
-    codec = f"zlib {zlib.ZLIB_RUNTIME_VERSION}" if _isal is None else f"isal {_isal_version()}"
-    return {"label_map_codec": codec, "rle_backend": rle.BACKEND, "mask_kernel": "runs-1"}
+    masks = f"zlib {zlib.ZLIB_RUNTIME_VERSION}" if _isal is None else f"isal {_isal_version()}"
+    versions = {"label_map_codec": _zlib.version(), "ragged_mask_codec": masks}
+    return {**versions, "rle_backend": rle.BACKEND, "mask_kernel": "runs-1"}
 
 
 def _isal_version() -> str:
@@ -193,7 +194,7 @@ def _filtered_up(octets: np.ndarray) -> np.ndarray:
 
 
 def _compress(raw: np.ndarray) -> bytes:
-    """A zlib stream: isal's fastest level, or zlib's own at a level that keeps label maps as small."""
+    """A zlib stream of a ragged mask: isal's fastest level, which noise does not slow down, or zlib's own."""
     return zlib.compress(raw, 6) if _isal is None else _isal.compress(raw, 1)
 
 

@@ -45,6 +45,7 @@ __all__ = [
     "decode",
     "encode",
     "from_uncompressed",
+    "paint",
     "paint_ranks",
     "row_runs",
     "runs",
@@ -240,6 +241,21 @@ def paint_ranks(counts_list: Sequence[bytes | str], size: tuple[int, int]) -> np
         for start, stop in zip(ends[0::2], ends[1::2], strict=False):
             canvas[start:stop] = i + 1
     return np.ascontiguousarray(canvas.reshape(w, h).T)
+
+
+def paint(counts_list: Sequence[bytes | str], values: Sequence[int], size: tuple[int, int]) -> np.ndarray:
+    """The value (0 to 255) of the last mask that covers each pixel, 0 where none does: uint8 (h, w), C order.
+
+    Faster than to look ranks up. Raises RleError.
+    """
+    h, w = checked_size(size)
+    if _backend == "rlemasklib":
+        canvas = np.zeros((h, w), np.uint8)
+        for mask, value in zip(_rlemasks(counts_list, (h, w)), values, strict=True):
+            mask.decode_into(canvas, int(value))
+        return canvas
+    table = np.array([0, *values], np.uint8)
+    return table[paint_ranks(counts_list, size)]
 
 
 def row_runs(counts_list: Sequence[bytes | str], size: tuple[int, int]) -> list[np.ndarray]:

@@ -15,6 +15,7 @@ import numpy as np
 
 from segassets.findings import Finding, error
 from segassets.formats import label_map
+from segassets.formats.label_map import Runs
 
 VOID = 0
 _EXAMPLES = 5
@@ -58,8 +59,8 @@ Overlaps = Mapping[tuple[int, int], int]
 """Pixels by (id of the ground truth, predicted id); all pixels, void and unlabelled ones included."""
 
 
-def overlaps(truth_ids: np.ndarray, predicted_ids: np.ndarray) -> dict[tuple[int, int], int]:
-    """How many pixels have which two ids. Maps of integers (h, w). ValueError when the shapes differ."""
+def overlaps(truth_ids: np.ndarray | Runs, predicted_ids: np.ndarray | Runs) -> dict[tuple[int, int], int]:
+    """How many pixels have which two ids. Maps of integers (h, w) or their runs. ValueError when the shapes differ."""
     first, second, pixels = label_map.pairs(truth_ids, predicted_ids)
     return dict(zip(zip(first.tolist(), second.tolist(), strict=True), pixels.tolist(), strict=True))
 

@@ -8,13 +8,14 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 
-from segassets.sample import archives, cityscapes, evalsets, maskterial, sa1b
+from segassets.sample import archives, cityscapes, evalsets, maskterial, matting, sa1b
 
 PARTS: dict[str, Callable[[], Iterator[tuple[str, bytes]]]] = {
     "sa1b": sa1b.files,
     "evaluation_sets": evalsets.files,
     "maskterial": maskterial.files,
     "maggie": archives.files,
+    "matting": matting.files,
     "cityscapes": cityscapes.files,
 }
 APART = "cityscapes"  # about as much work as all the others together

@@ -9,7 +9,7 @@ import pathlib
 from collections.abc import Iterator
 
 MARKER = ".segassets-sample.json"
-VERSION = "4"
+VERSION = "5"
 _TEMPORARY = ".segassets-part"
 
 

@@ -110,6 +110,14 @@ class Folder:
         except (FileNotFoundError, NotADirectoryError):
             return []
 
+    def folders(self, folder: str) -> list[str]:
+        """The names in a folder that are folders themselves, links to folders not among them."""
+        try:
+            with os.scandir(self.path(folder)) as scan:
+                return sorted(entry.name for entry in scan if entry.is_dir(follow_symlinks=False))
+        except (FileNotFoundError, NotADirectoryError):
+            return []
+
     def walk(self, folder: str) -> dict[str, Entry]:
         """Every file below, symbolic links followed; a link back to a folder that it lies in is not."""
         found: dict[str, Entry] = {}

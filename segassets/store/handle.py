@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from segassets.errors import BeingPublished, NotPublished
+from segassets.errors import BeingPublished, NotPublished, SegassetsError, Unreadable
 from segassets.sources.ref import Ref, files_at
 from segassets.store import manifest, names
 
@@ -41,7 +41,8 @@ class Handle:
     def _manifest(self) -> tuple[pa.Table, manifest.Footer]:
         self.settled()
         try:
-            return manifest.decode(files_at(self.root).read(names.manifest(self.asset, self.partition)))
+            path = names.manifest(self.asset, self.partition)
+            return manifest.decode(files_at(self.root).read(path), path)
         except FileNotFoundError:
             hint = f" --partition '{self.partition}'" if self.partition else ""
             raise NotPublished(
@@ -100,11 +101,23 @@ class Handle:
     @contextlib.contextmanager
     def _open_rows(self) -> Iterator[pq.ParquetFile]:
         """The rows file. Its name holds the data version, so another version is never read in its stead."""
+        path = self._rows_path
         try:
-            with files_at(self.root).open(self._rows_path) as file, pq.ParquetFile(file) as rows:
+            with files_at(self.root).open(path) as file, manifest.reading(path), pq.ParquetFile(file) as rows:
                 yield rows
         except FileNotFoundError:
-            raise BeingPublished(f"{self.label} was replaced while it was read; try again") from None
+            raise self._lost(path) from None
+
+    def _lost(self, path: str) -> SegassetsError:
+        """Why the rows file is not there: another version was published, or somebody has removed it."""
+        try:
+            now = Handle(self.root, self.asset, self.partition).footer.rows
+        except SegassetsError as problem:
+            return problem
+        if now != path:
+            return BeingPublished(f"{self.label} was replaced while it was read; try again")
+        hint = f" --partition '{self.partition}'" if self.partition else ""
+        return Unreadable(f"{self.label}: {path} is gone; run: segassets materialize {self.asset}{hint} --only")
 
     def rows(self, columns: Sequence[str] | None = None) -> Iterator[pa.Table]:
         """The rows in item order, a table a row group: memory stays at one group."""

@@ -10,7 +10,7 @@ from typing import Any
 import dagster as dg
 
 from segassets import settings
-from segassets.errors import SegassetsError
+from segassets.errors import SegassetsError, plainly
 from segassets.store.handle import Handle
 from segassets.store.store import Store
 
@@ -24,6 +24,11 @@ class StoreIOManager(dg.IOManager):
             obj.publish()
         except SegassetsError as problem:  # such as a foreign file: a message for people, not a traceback
             raise dg.Failure(str(problem), allow_retries=False) from None
+        except OSError as problem:
+            where = "/".join(
+                [*context.asset_key.path, *(context.asset_partition_keys if context.has_asset_partitions else [])]
+            )
+            raise dg.Failure(f"{where}: {plainly(problem)}") from problem
 
     def load_input(self, context: dg.InputContext) -> Handle | dict[str, Handle]:
         store = Store(settings.load().store)

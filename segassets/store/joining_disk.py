@@ -21,7 +21,8 @@ from segassets.store.copying import NO_SUCH_WAY
 from segassets.store.files import Folder
 
 PIECE = 16 * 2**20
-BUFFER = 2**20  # stays in the processor's cache
+BUFFER = 4 * 2**20
+STEP = 2**18  # stays in the processor's cache
 BLOCK = 4096
 FICLONERANGE = 0x4020940D  # linux/fs.h
 
@@ -61,7 +62,7 @@ class _Aligned:
         with _opened(piece) as source:
             offset, end = piece.offset, piece.offset + piece.length
             while offset < end:
-                count = os.preadv(source.fileno(), [self._room()[: end - offset]], offset)
+                count = os.preadv(source.fileno(), [self._room()[: min(STEP, end - offset)]], offset)
                 if count == 0:
                     raise _too_short(piece.label, end - offset)
                 self._take(count)

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from typing import Any, BinaryIO
 
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
+
+from segassets.errors import Unreadable
 
 #: Texts that many files share are held once: a partition may have a million files.
 _SHARED = pa.dictionary(pa.int32(), pa.string())
@@ -60,32 +64,43 @@ def encode(files: pa.Table, footer: Footer) -> bytes:
     return sink.getvalue()
 
 
-def decode(data: bytes) -> tuple[pa.Table, Footer]:
-    """The files and the footer of a manifest."""
-    file = pq.ParquetFile(io.BytesIO(data))
-    return file.read().cast(SCHEMA), _footer(file)
+@contextlib.contextmanager
+def reading(path: str) -> Iterator[None]:
+    """Whatever Arrow says of a damaged record becomes Unreadable, with its path and what to do."""
+    try:
+        yield
+    except (pa.ArrowException, KeyError, TypeError, ValueError, OSError) as problem:
+        if (isinstance(problem, OSError) and problem.errno is not None) or isinstance(problem, FileNotFoundError):
+            raise  # of the disk or the network
+        why = str(problem).partition("\n")[0][:120]
+        raise Unreadable(
+            f"{path} is damaged ({why}): restore it from a backup; or move it away, and with it the files that it "
+            "stood for, then make the partition again"
+        ) from None
 
 
-def read_footer(file: BinaryIO) -> Footer:
+def decode(data: bytes, path: str) -> tuple[pa.Table, Footer]:
+    """The files and the footer of a manifest that lies at `path`. Unreadable when it is damaged; so the others here."""
+    with reading(path):
+        file = pq.ParquetFile(io.BytesIO(data))
+        return file.read().cast(SCHEMA), _footer(file)
+
+
+def read_footer(file: BinaryIO, path: str) -> Footer:
     """Only the footer: the rows of a large manifest are not read."""
-    with file, pq.ParquetFile(file) as parquet:
+    with file, reading(path), pq.ParquetFile(file) as parquet:
         return _footer(parquet)
 
 
-def read_paths(file: BinaryIO) -> pa.ChunkedArray:
-    """Only the paths."""
-    return read_column(file, "path")
-
-
-def read_column(file: BinaryIO, name: str) -> pa.ChunkedArray:
+def read_column(file: BinaryIO, path: str, name: str) -> pa.ChunkedArray:
     """Only one column."""
-    with file, pq.ParquetFile(file) as parquet:
+    with file, reading(path), pq.ParquetFile(file) as parquet:
         return parquet.read(columns=[name])[name]
 
 
-def find(file: BinaryIO, path: str) -> tuple[Footer, dict] | None:
+def find(file: BinaryIO, manifest: str, path: str) -> tuple[Footer, dict] | None:
     """The row of one file, with the footer; None when it is not in this manifest. A row group is looked at in turn."""
-    with file, pq.ParquetFile(file) as parquet:
+    with file, reading(manifest), pq.ParquetFile(file) as parquet:
         for group in range(parquet.num_row_groups):
             known = parquet.metadata.row_group(group).column(0).statistics
             if known is not None and known.has_min_max and not known.min <= path <= known.max:

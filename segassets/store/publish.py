@@ -62,18 +62,22 @@ def below(folder: str, name: str) -> str:
 
 
 def foreign(files: Folder | Bucket, paths: pa.ChunkedArray, ours: pa.ChunkedArray) -> list[str]:
-    """What lies at a target path, or is a file where a folder must be, and was not published by this partition."""
+    """What lies at a target path, or is a file where a folder must be, and was not published by this partition.
+
+    A folder at the path of a file is never ours, whatever was published there.
+    """
     paths = paths.filter(pc.invert(pc.starts_with(paths, f"{names.HOME}/")))  # there all is ours
     folders = folders_of(paths)
-    taken = _files_for_folders(files, folders)
+    taken, blocked = _files_for_folders(files, folders), []
     if isinstance(files, Bucket) and len(folders) > FEW_FOLDERS:
         present = files.walk(_common_folder(folders))  # a listing a folder would be a request a folder
         taken += paths.filter(pc.is_in(paths, value_set=pa.array(list(present), pa.string()))).to_pylist()
     else:
         for folder, wanted in by_folder_in_turn(paths):
             taken += [below(folder, name) for name in set(files.names(folder)).intersection(wanted)]
+            blocked += [below(folder, name) for name in set(files.folders(folder)).intersection(wanted)]
     found = pa.array(taken, pa.string())
-    return sorted(found.filter(pc.invert(pc.is_in(found, value_set=ours))).to_pylist())
+    return sorted({*found.filter(pc.invert(pc.is_in(found, value_set=ours))).to_pylist(), *blocked})
 
 
 def _files_for_folders(files: Folder | Bucket, folders: set[str]) -> list[str]:
@@ -108,7 +112,7 @@ def carry_out(
     record = json.loads(files.read(record_path))
     stage, staged = record["stage"], record["files"]
     if files.stat(staged) is not None:  # else it was switched already: only the clearing is left
-        table, footer = manifest.decode(files.read(staged))
+        table, footer = manifest.decode(files.read(staged), staged)
         if isinstance(files, Folder):
             _place_in_folder(files, stage, table["path"])
         else:

@@ -52,9 +52,10 @@ class Store:
         return handle.Handle(self.root, asset, partition)
 
     def footer(self, asset: str, partition: str | None) -> manifest.Footer | None:
-        """Who made what is published now; None when nothing is."""
+        """Who made what is published now; None when nothing is, Unreadable when its manifest is damaged."""
         try:
-            return manifest.read_footer(self.files.open(names.manifest(asset, partition)))
+            path = names.manifest(asset, partition)
+            return manifest.read_footer(self.files.open(path), path)
         except FileNotFoundError:
             return None
 
@@ -146,7 +147,8 @@ class Store:
 
     def _old_paths(self, asset: str, partition: str | None) -> pa.ChunkedArray:
         try:
-            return manifest.read_paths(self.files.open(names.manifest(asset, partition)))
+            path = names.manifest(asset, partition)
+            return manifest.read_column(self.files.open(path), path, "path")
         except FileNotFoundError:
             return pa.chunked_array([], pa.string())
 
@@ -159,11 +161,13 @@ class Store:
 
     def findings(self, asset: str, partition: str | None) -> list[Finding]:
         """The findings of a partition's last run."""
+        path = names.findings(asset, partition)
         try:
-            data = self.files.read(names.findings(asset, partition))
+            data = self.files.read(path)
         except FileNotFoundError:
             return []
-        return [Finding(**row) for row in handle.table_from(data).to_pylist()]
+        with manifest.reading(path):
+            return [Finding(**row) for row in handle.table_from(data).to_pylist()]
 
     def note_tried(self, asset: str, partition: str | None, fingerprint: str, why: str) -> None:
         """Remember that a partition could not be made of these inputs with this code: whoever makes what is missing

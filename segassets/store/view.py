@@ -18,6 +18,10 @@ class StageView:
     def __init__(self, stage: Stage):
         self._stage = stage
 
+    @property
+    def partition(self) -> str | None:
+        return self._stage.partition
+
     @cached_property
     def files(self) -> pa.Table:
         return self._stage.file_table()
@@ -30,6 +34,11 @@ class StageView:
             if summary.rows:
                 data = self._stage.place.files.read(self._stage.place.batch(summary.batch, "rows.parquet"))
                 yield pq.read_table(io.BytesIO(data), columns=columns)
+
+    @property
+    def row_groups(self) -> int:
+        """How many tables `rows` gives."""
+        return sum(1 for summary in self._stage.batches() if summary.rows)
 
     def records(self, columns: Sequence[str] | None = None) -> Iterator[dict]:
         for table in self.rows(columns):

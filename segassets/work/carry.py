@@ -50,7 +50,7 @@ def _each(job: Job, stage: Stage, plan: plans.Each, progress: Progress) -> None:
         progress.add(summary.items, summary.files, summary.bytes)
     told = False
     chosen = engine.choose(job.settings, tasks, plan.serial, job.connect)
-    for summary in chosen.run(tasks, job.sights()):
+    for summary in chosen.run(tasks, job.sights):
         stage.add(summary)
         progress.add(summary.items, summary.files, summary.bytes)
         told = told or _tell_size(job, stage, len(batches))

@@ -16,19 +16,19 @@ from segassets.work.worker import Task, run_batch
 
 
 class Engine(Protocol):
-    """`run` carries out all tasks; summaries come as they are done.
+    """`run` carries out all tasks; summaries come as they are done. `sights` gives what other machines have to see.
 
     Leaving the loop early cancels what has not begun. SegassetsError when a batch cannot be done, whatever happens to
     workers: what they have committed is kept.
     """
 
-    def run(self, tasks: Sequence[Task], sights: Sequence[Sight] = ()) -> Iterator[Summary]: ...
+    def run(self, tasks: Sequence[Task], sights: Callable[[], Sequence[Sight]] = list) -> Iterator[Summary]: ...
 
 
 class Here:
     """In this process: one batch is not worth another one, and some work holds what exists once, such as a GPU."""
 
-    def run(self, tasks: Sequence[Task], sights: Sequence[Sight] = ()) -> Iterator[Summary]:
+    def run(self, tasks: Sequence[Task], sights: Callable[[], Sequence[Sight]] = list) -> Iterator[Summary]:
         yield from map(run_batch, tasks)
 
 

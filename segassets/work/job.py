@@ -10,7 +10,7 @@ from functools import cached_property
 from typing import Any
 
 from segassets.declaration import Artifact
-from segassets.errors import BeingPublished
+from segassets.errors import BeingPublished, UsageError
 from segassets.settings import Settings
 from segassets.sources.raw import Raw
 from segassets.store.store import Store
@@ -52,9 +52,20 @@ class Job:
         patterns = self.artifact.patterns(self.partition)
         return Raw(self.settings.raw, self.artifact.dataset, patterns, scratch=self.settings.store)
 
+    def share_listing(self, known: dict[tuple[str, tuple[str, ...]], Raw]) -> Job:
+        """Look at raw files through the listing of another job of the same run that reads the same ones."""
+        if self.artifact.reads:
+            mark = self.artifact.dataset, self.artifact.patterns(self.partition)
+            self.raw = known.setdefault(mark, self.raw)
+        return self
+
     @property
     def tolerance(self) -> float:
-        return self.artifact.max_rejected if self.max_rejected is None else self.max_rejected
+        if self.max_rejected is None:
+            return self.artifact.max_rejected
+        if not 0 <= self.max_rejected <= 1:  # not so of NaN, either
+            raise UsageError(f"max_rejected={self.max_rejected}: expected a share from 0 to 1")
+        return self.max_rejected
 
     def sights(self) -> list[Sight]:
         """Some of the raw files as they are seen from here: another machine has to see the same."""
@@ -81,9 +92,20 @@ class Job:
                 handles[name] = self.store.handle(key, self.partition)
         return handles
 
+    @cached_property
+    def published(self) -> dict[str, dict[tuple[str, str | None], Any]]:
+        """By parameter: a handle for each pair of `where_published`, None where nothing is published."""
+        found = {}
+        for name, wanted in self.artifact.where_published.items():
+            pairs = wanted(self.options, self.raw if self.artifact.reads else None)
+            there = {pair: self.store.footer(*pair) is not None for pair in pairs}
+            found[name] = {pair: self.store.handle(*pair) if there[pair] else None for pair in pairs}
+        return found
+
     def arguments(self) -> dict[str, Any]:
         """What the artifact's functions get: its inputs, and `raw` when it reads raw files."""
-        return {**self.inputs(), **({"raw": self.raw} if self.artifact.reads else {})}
+        there = {name: {k: v for k, v in found.items() if v is not None} for name, found in self.published.items()}
+        return {**self.inputs(), **there, **({"raw": self.raw} if self.artifact.reads else {})}
 
 
 @dataclass

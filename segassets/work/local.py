@@ -9,7 +9,7 @@ import atexit
 import contextlib
 import multiprocessing
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 
@@ -27,7 +27,7 @@ class LocalProcesses:
     def __init__(self, workers: int):
         self.workers = workers
 
-    def run(self, tasks: Sequence[Task], sights: Sequence[Sight] = ()) -> Iterator[Summary]:
+    def run(self, tasks: Sequence[Task], sights: Callable[[], Sequence[Sight]] = list) -> Iterator[Summary]:
         futures: list[Future] = []
         try:
             futures = _submit(tasks, self.workers)

@@ -21,6 +21,7 @@ from segassets.errors import (
     NotPublished,
     PartitionRejected,
     Skip,
+    Unreadable,
 )
 from segassets.findings import BadItem, Finding
 from segassets.store import manifest
@@ -72,6 +73,9 @@ def input_versions(job: Job) -> dict[str, str]:
                 versions[f"{handle.asset} {partition}"] = version
         else:
             versions[job.artifact.inputs[name]] = handle.data_version
+    for found in job.published.values():
+        for (asset, partition), handle in found.items():
+            versions[f"{asset} {partition or ''}".strip()] = handle.data_version if handle else "not published"
     return versions
 
 
@@ -100,13 +104,13 @@ def is_current(job: Job) -> bool:
 
 
 def _is_current(job: Job) -> bool:
-    footer = job.store.footer(job.artifact.key, job.partition)
-    if footer is None or job.force:
-        return False
     try:
+        footer = job.store.footer(job.artifact.key, job.partition)
+        if footer is None or job.force:
+            return False
         mark = fingerprint(job, input_versions(job), job.raw.fingerprint() if job.artifact.reads else {})
         return footer.fingerprint == mark and _still_there(job) and _tolerated(job, footer)
-    except (NotPublished, BeingPublished):
+    except (NotPublished, BeingPublished, Unreadable):
         return False
 
 
@@ -116,10 +120,12 @@ def _tolerated(job: Job, footer: manifest.Footer) -> bool:
 
 
 def _still_there(job: Job) -> bool:
-    """Whether a spread of the published files still exists: a folder that a user removed is made again."""
-    paths = job.store.handle(job.artifact.key, job.partition).files["path"]
-    step = max(1, len(paths) // LOOK_AT)
-    return all(job.store.files.stat(path.as_py()) is not None for path in paths[::step])
+    """Whether a spread of the published files, and the rows, are still there in their size: else it is made again."""
+    handle = job.store.handle(job.artifact.key, job.partition)
+    paths, sizes = handle.all_files["path"], handle.all_files["bytes"]
+    places = {*range(0, len(paths), max(1, len(paths) // LOOK_AT)), *range(len(paths))[-1:]}  # the last: the rows
+    found = {place: job.store.files.stat(paths[place].as_py()) for place in places}
+    return all(entry is not None and entry.size == sizes[place].as_py() for place, entry in found.items())
 
 
 def prepare(job: Job) -> Outcome:

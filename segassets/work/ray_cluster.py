@@ -42,11 +42,11 @@ class RayCluster:
         self._address = address
         self._connect = connect
 
-    def run(self, tasks: Sequence[Task], sights: Sequence[node.Sight] = ()) -> Iterator[Summary]:
+    def run(self, tasks: Sequence[Task], sights: Callable[[], Sequence[node.Sight]] = list) -> Iterator[Summary]:
         ray = _ray()
         if not ray.is_initialized():
             _join(ray, self._address, self._connect)
-        with node.expectation(tasks[0].place, sights) as expected:
+        with node.expectation(tasks[0].place, sights()) as expected:
             _probe(ray, expected)
             yield from _Flight(ray, expected).all(tasks)
 
@@ -73,7 +73,7 @@ def _join(ray: Any, address: str, connect: Callable[[], Any] | None) -> None:
             "RAY_ADDRESS, or unset SEGASSETS_ENGINE to work on this machine"
         ) from None
     finally:
-        with contextlib.suppress(ValueError):  # not the main thread: then Ray has left it alone
+        with contextlib.suppress(ValueError, TypeError):  # not the main thread, or not Python's: then it is left alone
             signal.signal(signal.SIGTERM, before)
 
 
@@ -90,6 +90,8 @@ def _probe(ray: Any, expected: node.Expected) -> None:
     for about in _nodes(ray):
         here = NodeAffinitySchedulingStrategy(about["NodeID"], soft=False)
         asked[remote.options(num_cpus=0, max_retries=0, scheduling_strategy=here).remote(expected)] = about
+    if not asked:
+        return  # an autoscaler may bring nodes up; each process of theirs looks for itself
     try:
         ray.wait(list(asked), num_returns=len(asked), timeout=PROBE_SECONDS)
         problems = list(_answers(ray, asked))
@@ -120,7 +122,8 @@ def _last_line(problem: BaseException) -> str:
 
 
 def _nodes(ray: Any) -> list[dict]:
-    return [about for about in ray.nodes() if about["Alive"]]
+    """The nodes that can get work; a head node may be without cores."""
+    return [about for about in ray.nodes() if about["Alive"] and about["Resources"].get("CPU")]
 
 
 def _cause(problem: BaseException) -> BaseException:

@@ -15,8 +15,10 @@ import sys
 import numpy as np
 from PIL import Image, ImageDraw
 from pycocotools import mask as coco
+from rlemasklib import RLEMask
 
-from segassets.formats import maskterial
+from segassets.formats import flake_photos, maskterial
+from segassets.formats.flake_scenes import Flake, Frame, Recipe, Scene, scene
 from segassets.formats.polygons import Canvas, coco_polygons
 from segassets_tests.benchmarks.corpus import SIZE, corpus
 from segassets_tests.benchmarks.harness import Row, compare
@@ -33,6 +35,7 @@ def rows(quick: bool = False) -> list[Row]:
         area_filter(annotations),
         *painting(),
         synthetic_files(2_000 if quick else 40_000),
+        *generated(),
     ]
 
 
@@ -172,6 +175,58 @@ def synthetic_rows(images: int):
                 "image": name, "width": 1920, "height": 1200, "annotation_id": None, "category_id": 1 + k % 10,
                 "counts": counts, "area": 250 + 10 * k, "bbox": [k, k, 20 + k, 30],
             }  # fmt: skip
+
+
+def generated() -> list[Row]:
+    """Generated images of 1200 x 1920: regions beside a region per number of layers by pixels; and the rendering beside
+    that of every tile of the picture. A unit is an image."""
+    recipe = Recipe()
+    frames = [Frame("Graphene", "train", index) for index in range(3)]
+    scenes = [scene(recipe, frame) for frame in frames]
+
+    def ours() -> list:
+        return [sorted((n, mask.counts) for n, mask in seen.instances(recipe.layers)) for seen in scenes]
+
+    def by_owner() -> list:
+        """A mask of the whole picture for every crystal and number of layers."""
+        found = []
+        for seen in scenes:
+            masks = []
+            for number, flake in enumerate(seen.flakes, 1):
+                for layers in range(1, recipe.layers + 1) if flake.thin else ():
+                    mine = (seen.owners == number) & (seen.codes == layers)
+                    if mine.any():
+                        for part in RLEMask.from_array(mine.astype(np.uint8)).connected_components(connectivity=4):
+                            masks.append((layers, part.to_dict()["counts"]))
+            found.append(sorted(masks))
+        return found
+
+    annotated = compare("instances of a scene / masks of the whole picture", ours, by_owner, list.__eq__, rounds=3,
+                        units=len(frames))  # fmt: skip
+    light = [np.full((*recipe.size, 3), 120, np.float32) for _ in frames]
+
+    def tiles() -> list:
+        return [_painted(recipe, base, seen) for base, seen in zip(light, scenes, strict=True)]
+
+    def whole() -> list:
+        found = []
+        for base, seen in zip(light, scenes, strict=True):
+            seen = Scene(seen.codes, seen.owners, [Flake(0, 0, seen.codes)])  # all tiles
+            found.append(_painted(recipe, base, seen))
+        return found
+
+    def alike(a: list, b: list) -> bool:
+        return all(np.abs(x - y).max() < 0.01 for x, y in zip(a, b, strict=True))
+
+    rendered = compare("colours of flakes, in tiles / of the whole picture", tiles, whole, alike, rounds=3,
+                       units=len(frames))  # fmt: skip
+    return [annotated, rendered]
+
+
+def _painted(recipe: Recipe, base: np.ndarray, seen: Scene) -> np.ndarray:
+    light = base.copy()
+    flake_photos.paint_flakes(recipe, light, seen, 90.0, (0.0, 0.0))
+    return light
 
 
 def _report(records: int, total: int) -> None:

@@ -81,6 +81,7 @@ def test_a_card_is_made_after_what_it_describes_and_again_only_when_that_changes
     assert (fresh.store / CARD).read_bytes() != before
     assert not [path for path in fresh.store.iterdir() if path.name != ".segassets"], "nothing beside the trees"
     assert call("verify", "sa1b/card").status == 0
+    assert json.loads(call("explain", fresh.store / CARD, "--json").out)["asset"] == "sa1b/card"
 
 
 def test_a_dataset_of_which_nothing_is_published_has_none(fresh: Platform, call):

@@ -12,6 +12,7 @@ import pytest
 from PIL import Image
 
 from segassets.components import maskterial_download as downloads
+from segassets.errors import UsageError
 from segassets.findings import BadItem
 from segassets_tests.running import Place
 
@@ -52,6 +53,23 @@ def put(tmp_path, split, run, stem, data, *labels):
         ("  classes:\n    - {id: 1}\n    - {id: 3}\n", 5, "[1, 3]"),
         ("  layers: 900\n", 5, "1 to 255"),
         ("  layerz: 3\n", 5, "layerz"),
+        ("  classes: {id: 1}\n", 5, "classes: Input should be a valid array"),
+        ("  classes: [one]\n", 5, "classes.0: Input should be an object, found 'one'"),
+        ("  classes:\n    - {id: 1}\n    - {name: two}\n", 7, "classes.1.id: Field required"),
+        ("  classes:\n    - {id: 1}\n    - {id: 1}\n", 5, "[1, 1]"),
+        ("  classes:\n    - {id: 1, labels: [a]}\n    - {id: 2, labels: [a]}\n", 5, "means class 1 and class 2"),
+        ("  classes:\n    - {id: 1, labels: [1]}\n", 6, "classes.0.labels.0: Input should be a valid string, found 1"),
+        ("  layers: 3\n  classes:\n    - {id: 1}\n", 5, "3 layers and 1 classes"),
+        ("  thresholds: [300, 200]\n", 5, "smallest first"),
+        ("  thresholds: [200, x]\n", 5, "thresholds.1: Input should be a valid integer"),
+        ("  mask_threshold: -3\n", 5, "-3 is no area"),
+        ("  images: {train: 3, val: 2}\n", 5, "'val' is no split"),
+        ("  images: {train: -3}\n", 5, "-3 images"),
+        ("  seed: 42\n", 5, "seed: Input should be a valid string, found 42"),
+        ("  archive: ../x.zip\n", 5, "no name of a zip"),
+        ("  source: generated\n", 5, "source: Input should be"),
+        ("  layers: 3\n  layers: 4\n", 6, "'layers' is there twice, first in line 5"),
+        ("\tlayers: 3\n", 5, "no YAML"),
     ],
 )
 def test_a_wrong_yaml_is_told_with_its_line(tmp_path, yaml, line, told):
@@ -60,8 +78,29 @@ def test_a_wrong_yaml_is_told_with_its_line(tmp_path, yaml, line, told):
     own(tmp_path, yaml)
     with pytest.raises(Exception, match=r"defs\.yaml") as caught:
         load_user_defs(tmp_path / "defs")
-    assert f"defs.yaml:{line}" in str(caught.value)
-    assert told in str(caught.value)
+    assert f"defs.yaml:{line}: " in str(caught.value)
+    assert told in str(caught.value) and "pydantic" not in str(caught.value)
+    assert len(str(caught.value).splitlines()) == 1
+
+
+def test_a_component_that_is_none(tmp_path):
+    from segassets.user_defs import load_user_defs
+
+    own(tmp_path)
+    path = tmp_path / "defs/own/defs.yaml"
+    for text, told in ((path.read_text().replace("Dataset\n", "Datasett\n", 1), "1: type: there is no component"),
+                       ("attributes: {}\n", "1: no `type:`"), ("", "1: it is empty")):  # fmt: skip
+        path.write_text(text)
+        with pytest.raises(UsageError, match=told):
+            load_user_defs(tmp_path / "defs")
+
+
+def test_a_name_that_is_taken(tmp_path):
+    place = own(tmp_path)
+    path = tmp_path / "defs/own/defs.yaml"
+    path.write_text(path.read_text().replace("Own", "GrapheneH"))
+    told = place.run("status", status=2)
+    assert told.stderr.count("\n") == 1 and "maskterial/GrapheneH: segassets has it already" in told.stderr
 
 
 def test_a_dataset_of_ones_own(tmp_path):

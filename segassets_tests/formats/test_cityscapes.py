@@ -10,7 +10,13 @@ import pytest
 from PIL import Image
 
 from segassets.findings import BadItem
-from segassets.formats import cityscapes, cityscapes_checks, cityscapes_instances, cityscapes_panoptic
+from segassets.formats import (
+    cityscapes,
+    cityscapes_checks,
+    cityscapes_contours,
+    cityscapes_instances,
+    cityscapes_panoptic,
+)
 from segassets.formats import cityscapes_items as items
 from segassets.formats import cityscapes_polygons as polygons
 from segassets.formats.png import gray_png
@@ -138,6 +144,30 @@ def test_the_instance_document(id_base):
     assert document["images"][0]["segm_file"] == f"aachen/{IMAGE}_gtFine_labelTrainIds.png"
     found = cityscapes_checks.annotation_findings(IMAGE, document["annotations"], (1, 3))
     assert found == []
+
+
+def test_polygons_leave_out_groups_and_instances_with_a_stray_pixel():
+    instances = np.zeros((12, 20), np.uint16)
+    instances[1:5, 1:6] = 24000
+    instances[2, 3] = 7  # a hole, which polygons lose
+    instances[6:9, 1:6] = 26001
+    instances[10, 15] = 26001
+    instances[1:4, 10:14] = 26
+    made = items.instances_row(IMAGE, gray_png(instances), "polygons")
+    row = {name: values[0] for name, values in made.rows.items()}
+    document = json.loads(b"".join(cityscapes_contours.document([row], 0)))
+    (person,) = document["annotations"]
+    assert (person["id"], person["category_id"], person["area"], person["bbox"]) == (0, 1, 19, [1, 1, 5, 4])
+    assert len(person["segmentation"]) == 1 and len(person["segmentation"][0]) == 2 * 14
+    assert document["images"][0]["seg_file_name"] == f"{IMAGE}_gtFine_instanceIds.png"
+    (finding,) = made.findings
+    assert finding.code == "instances_left_out" and "1 of 2" in finding.message and "1 are groups" in finding.message
+    records = json.loads(row["annotations"])
+    assert cityscapes_checks.annotation_findings(IMAGE, records, (12, 20)) == []
+    for change, code in (({"bbox": [0, 0, 5, 5]}, "bbox_wrong"), ({"area": 21}, "area_wrong"),
+                         ({"segmentation": [[1, 1, 2, 2]]}, "bad_polygon"), ({"category_id": 7}, "unknown_category")):  # fmt: skip
+        found = cityscapes_checks.annotation_findings(IMAGE, [{**records[0], **change}], (12, 20))
+        assert [f.code for f in found] == [code]
 
 
 # --- typical mistakes ------------------------------------------------------------------------------------------------

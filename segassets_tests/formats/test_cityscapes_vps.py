@@ -15,6 +15,9 @@ from PIL import Image
 
 from segassets.findings import BadItem
 from segassets.formats import cityscapes_vps as vps
+from segassets.formats import cityscapes_vps_checks as rules
+from segassets.formats import cityscapes_vps_items as items
+from segassets.formats import rle
 from segassets.formats.png import gray_png, rgb_png
 
 GOLDEN = Path(__file__).parents[3] / "shared/golden/cityscapes_vps"
@@ -24,6 +27,7 @@ CODES = {record["name"]: sum(c << 8 * i for i, c in enumerate(record["color"]))
          for record in vps.REPAIRED_CATEGORIES}  # fmt: skip
 ROAD, SKY, POLE, PERSON, RIDER, CAR = (CODES[name] for name in ("road", "sky", "pole", "person", "rider", "car"))
 OFF_TABLE, UNLABELED, TRAILER = 0x123456, 0, 110 << 16
+CAR_ID = 13
 IMAGE_ID = "0001_0004_frankfurt_000000_000294"
 
 
@@ -454,3 +458,40 @@ def test_golden_crowds_are_equal():
     document = b"".join(vps.panoptic_gt(records))
     assert document == (folder / "expected/panoptic_gt_val_city_vps.json").read_bytes()
     assert b'"iscrowd": 1' in document
+
+
+# --- options that are off by default ---------------------------------------------------------------------------------
+
+
+def test_the_ego_vehicle_becomes_road_on_request_as_it_was_until_2020():
+    codes = np.full((10, 4), UNLABELED, np.uint32)
+    codes[6:, :2] = CAR
+    instances = np.zeros((10, 4), np.uint16)
+    instances[9, 0] = 26000
+    cls, inst = rgb_png(vps.rgb_of(codes)), gray_png(instances)
+    for made, car in (
+        (items.labelmap_file(IMAGE_ID, cls, "a.png", True), CAR_ID),
+        (items.panoptic_inst_file(IMAGE_ID, cls, inst, "b.png", "crowd", True), CAR_ID),
+        (items.panoptic_inst_file(IMAGE_ID, cls, inst, "c.png", "void", True), None),
+    ):
+        found = np.asarray(Image.open(io.BytesIO(made.files[0].data)))
+        assert (found[:7, 2:] == 255).all() and (found[7:, 2:] == 0).all()
+        assert (found[7:9, :2] == (0 if car is None else car)).all()
+        assert found[9, 0] == (car if found.dtype == np.uint8 else 1000 * CAR_ID)
+    plain = items.labelmap_file(IMAGE_ID, cls, "a.png")
+    assert (np.asarray(Image.open(io.BytesIO(plain.files[0].data)))[:, 2:] == 255).all()
+
+
+def test_run_lengths_are_lists_or_cocos_strings():
+    pan = np.full((6, 5), 255, np.uint16)
+    pan[1:4, 2:4] = 13001
+    made = [json.loads(json.loads(items.instances_row(IMAGE_ID, gray_png(pan), c).rows["annotations"][0])[0])
+            for c in (False, True)]  # fmt: skip
+    lengths, string = (record.pop("segmentation") for record in made)
+    assert made[0] == made[1] and lengths["size"] == string["size"] == [6, 5]
+    assert rle.to_uncompressed(string["counts"], (6, 5)) == lengths["counts"] == [13, 3, 3, 3, 8]
+    record = {**made[0], "id": 1, "segmentation": string}
+    sizes = {record["image_id"]: (6, 5)}
+    assert list(rules.instance_findings([record], sizes)) == []
+    for change in ({"area": 7}, {"segmentation": {**string, "counts": "zz"}}):
+        assert len(list(rules.instance_findings([{**record, **change}], sizes))) == 1

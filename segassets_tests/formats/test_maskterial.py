@@ -98,3 +98,21 @@ def test_where_the_annotations_of_an_image_lie():
     assert {image: len(places) for image, places in parts.items()} == {1: 1, 3: 1}
     ((start, stop),) = parts[3]
     assert [a["id"] for a in json.loads(b"[" + data[start:stop] + b"]")] == [3, 4]
+
+
+def test_a_file_may_hold_thin_flakes_only():
+    """`_max_10`: those of more layers are left out, the others keep their ids."""
+    head = {
+        "image": "a.jpg",
+        "width": 4,
+        "height": 2,
+        "annotation_id": None,
+        "counts": "08",
+        "area": 8,
+        "bbox": [0] * 4,
+    }
+    rows = [{**head, "category_id": layers} for layers in (3, 12, 10)]
+    pieces = maskterial.annotation_pieces(rows, [{"id": 1, "name": "x"}], agnostic=True, least=1, highest=10)
+    document = json.loads(b"".join(pieces))
+    assert [a["id"] for a in document["annotations"]] == [1, 3]
+    assert len(document["images"]) == 1

@@ -73,6 +73,15 @@ def test_the_last_mask_lies_on_top(image):
     np.testing.assert_array_equal(ranks, expected)
 
 
+@given(images(), st.data())
+def test_values_are_painted_as_ranks_are(image, data):
+    values = data.draw(st.lists(st.integers(0, 255), min_size=len(image), max_size=len(image)))
+    strings = [coco_string(mask) for mask in image]
+    painted = rle.paint(strings, values, image[0].shape)
+    assert painted.dtype == np.uint8 and painted.flags.c_contiguous
+    np.testing.assert_array_equal(painted, np.array([0, *values])[rle.paint_ranks(strings, image[0].shape)])
+
+
 @pytest.mark.parametrize(("n", "dtype"), [(255, np.uint8), (256, np.uint16), (65535, np.uint16), (65536, np.uint32)])
 def test_ranks_have_as_many_bytes_as_they_need(n, dtype):
     pixels = [rle.from_uncompressed([i % 5, 1, 4 - i % 5], (1, 5)) for i in range(5)]

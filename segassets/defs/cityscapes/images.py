@@ -6,9 +6,8 @@ from segassets.defs.cityscapes.raw import GT, LICENCE, PHOTOGRAPHS, SPLITS, imag
 from segassets.errors import Skip
 from segassets.findings import error, warning
 from segassets.formats.cityscapes import ImageName
-from segassets.formats.cityscapes_items import stored_file
-from segassets.sources.zip_members import Member, find
-from segassets.work.plans import Items, copy, each
+from segassets.sources.zip_members import find
+from segassets.work.unchanged import unchanged
 
 #: The licence lies at the top of the tree, once: the first of these splits that has photographs publishes it.
 LICENCE_WITH = ("val", "train", "test")
@@ -35,15 +34,7 @@ def images(raw, partition):
         for image, ref in sorted(pictures.items())
     ]
     licence, findings = _licence(raw, partition)
-    return published([*items, *licence], [*found.findings, *findings, *_pairs(pictures, labelled)])
-
-
-def published(items, findings):
-    """Files as they are: linked or copied on the server where they are files, unpacked where a zip holds them."""
-    if not any(isinstance(ref, Member) for _, _, ref in items):
-        return copy(items, findings=findings)
-    listed = [{"item": item, "name": name, "data": ref} for item, name, ref in items]
-    return each(Items(listed, "item"), stored_file, findings=findings)
+    return unchanged([*items, *licence], [*found.findings, *findings, *_pairs(pictures, labelled)])
 
 
 def _licence(raw, partition):

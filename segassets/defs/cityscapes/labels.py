@@ -6,7 +6,7 @@ from typing import Literal
 from segassets.artifact import artifact
 from segassets.defs.cityscapes import checks, show
 from segassets.defs.cityscapes.raw import GT, SPLITS, ground_truth
-from segassets.formats import cityscapes_instances, cityscapes_panoptic
+from segassets.formats import cityscapes_contours, cityscapes_instances, cityscapes_panoptic
 from segassets.formats.cityscapes_items import (
     INSTANCE_ROWS,
     PANOPTIC_ROWS,
@@ -113,16 +113,28 @@ def panoptic_train_id(raw, partition, *, strict_counts: bool = False):
     into="cityscapes/annotations",
     reads=GT,
     rows=INSTANCE_ROWS,
-    code_version="1",
+    code_version="2",
     check=checks.instances,
     show=show.instances,
 )
-def instances(raw, partition, *, id_base: int = 1, strict_counts: bool = False):
+def instances(
+    raw,
+    partition,
+    *,
+    id_base: int = 1,
+    segmentation: Literal["rle", "polygons"] = "rle",
+    strict_counts: bool = False,
+):
     """Instances and groups of the eight things as COCO annotations; `segm_file` names labelTrainIds.
 
-    Images are sorted by city and name and count from 0; annotations count from `id_base`.
+    Images are sorted by city and name and count from 0; annotations count from `id_base`. `segmentation=polygons`:
+    Detectron's form, which has no groups, no holes and none of the instances with a stray pixel (needs OpenCV).
     """
     refs, findings = ground_truth(raw, partition, "instances", strict_counts)
-    name = f"instancesonly_filtered_gtFine_{partition}.json"
-    folds = {name: partial(cityscapes_instances.document, id_base=id_base)}
-    return each(Items(_items(refs), "image"), instances_row, findings=findings, folds=folds)
+    form = cityscapes_instances
+    if segmentation == "polygons":
+        form = cityscapes_contours
+        form.opencv()  # says at once when it is not there
+    folds = {f"instancesonly_filtered_gtFine_{partition}.json": partial(form.document, id_base=id_base)}
+    items = Items(_items(refs), "image")
+    return each(items, instances_row, findings=findings, folds=folds, segmentation=segmentation)

@@ -2,6 +2,7 @@
 
 import dagster as dg
 
+from segassets import external
 from segassets.errors import Skip
 from segassets.findings import BadItem, error, warning
 from segassets.formats import cityscapes
@@ -10,16 +11,13 @@ from segassets.sources.zip_members import find
 
 SPLITS = dg.StaticPartitionsDefinition(["train", "val", "test"])
 
-raw = dg.AssetSpec(
-    ["cityscapes", "raw"],
-    partitions_def=SPLITS,
-    group_name="cityscapes",
-    description="Cityscapes as downloaded: gtFine, leftImg8bit and leftImg8bit_sequence, unpacked or zipped.",
-    metadata={
-        "licence": "Cityscapes licence: non-commercial, registration, no redistribution",
-        "link": dg.MetadataValue.url("https://www.cityscapes-dataset.com/downloads/"),
-        "citation": "Cordts et al., The Cityscapes Dataset for Semantic Urban Scene Understanding, CVPR 2016",
-    },
+raw = external.downloads(
+    "cityscapes",
+    SPLITS,
+    "Cityscapes as downloaded: gtFine, leftImg8bit and leftImg8bit_sequence, unpacked or zipped.",
+    licence="Cityscapes licence: non-commercial, registration, no redistribution",
+    link="https://www.cityscapes-dataset.com/downloads/",
+    citation="Cordts et al., The Cityscapes Dataset for Semantic Urban Scene Understanding, CVPR 2016",
 )
 
 
@@ -30,16 +28,12 @@ def _predictions(files):
 
 PREDICTIONS = dynamic("cityscapes_predictions", _predictions)
 
-predictions = dg.AssetSpec(
-    ["cityscapes", "predictions"],
-    partitions_def=PREDICTIONS,
-    group_name="cityscapes",
-    description="Predictions to be scored: a JSON and a folder of PNGs, as Cityscapes' own evaluation takes them.",
-    metadata={
-        "licence": "yours: your own predictions",
-        "link": dg.MetadataValue.url("https://github.com/mcordts/cityscapesScripts"),
-        "citation": "Kirillov et al., Panoptic Segmentation, CVPR 2019, arXiv:1801.00868 (the metric)",
-    },
+predictions = external.predictions(
+    "cityscapes",
+    PREDICTIONS,
+    "Predictions to be scored: a JSON and a folder of PNGs, as Cityscapes' own evaluation takes them.",
+    link="https://github.com/mcordts/cityscapesScripts",
+    citation="Kirillov et al., Panoptic Segmentation, CVPR 2019, arXiv:1801.00868 (the metric)",
 )
 
 #: gtFine in a folder or zip, and what a user has there who put the inside of gtFine into the raw folder.

@@ -152,9 +152,11 @@ def scores(view, raw, panoptic):
 
 
 def score_table(per_class, names):
-    """A table of classes: percentages and counts."""
-    lines = ["| class | PQ | SQ | RQ | TP | FP | FN |", "| :--- | ---: | ---: | ---: | ---: | ---: | ---: |"]
+    """A table of classes: percentages and counts, and PQ as bars."""
+    lines = ["| class | PQ | SQ | RQ | TP | FP | FN | |", f"| :--- |{' ---: |' * 6} :--- |"]
     for category, row in per_class.items():
         values = " | ".join(f"{100 * row[key]:.1f}" for key in ("pq", "sq", "rq"))
-        lines.append(f"| {names.get(category, category)} | {values} | {row['tp']} | {row['fp']} | {row['fn']} |")
+        lines.append(
+            f"| {names.get(category, category)} | {values} | {row['tp']} | {row['fp']} | {row['fn']} | {'█' * round(24 * row['pq'])} |"
+        )
     return previews.markdown("\n".join(lines))

@@ -2,6 +2,7 @@
 
 import dagster as dg
 
+from segassets import external
 from segassets.artifact import artifact
 from segassets.defs.cityscapes_dvps import show
 from segassets.defs.cityscapes_vps.raw import SEQUENCE, photographs
@@ -17,17 +18,22 @@ from segassets.work.plans import Items, each
 
 SPLITS = dg.StaticPartitionsDefinition(["train", "val", "test"])
 
-raw = dg.AssetSpec(
-    ["cityscapes_dvps", "raw"],
-    partitions_def=SPLITS,
-    group_name="cityscapes_dvps",
-    description="The depth files of ViP-DeepLab; photographs and labels come from Cityscapes and Cityscapes-VPS.",
-    metadata={
-        "licence": "Cityscapes licence; CC BY-NC-SA 4.0 (Cityscapes-VPS)",
-        "link": dg.MetadataValue.url("https://github.com/joe-siyuan-qiao/ViP-DeepLab"),
-        "citation": "Qiao et al., ViP-DeepLab, CVPR 2021, arXiv:2012.05258",
-    },
+raw = external.downloads(
+    "cityscapes_dvps",
+    SPLITS,
+    "The depth files of ViP-DeepLab; photographs and labels come from Cityscapes and Cityscapes-VPS.",
+    licence="Cityscapes licence; CC BY-NC-SA 4.0 (Cityscapes-VPS)",
+    link="https://github.com/joe-siyuan-qiao/ViP-DeepLab",
+    citation="Qiao et al., ViP-DeepLab, CVPR 2021, arXiv:2012.05258",
 )
+
+
+#: Splits that have labels: Cityscapes-VPS publishes none of test, whatever depth files there are.
+LABELLED = ("train", "val")
+
+
+def _labels(partition):
+    return [partition] if partition in LABELLED else []
 
 
 @artifact(
@@ -36,10 +42,11 @@ raw = dg.AssetSpec(
     into="cityscapes-dvps/video_sequence/{partition}",
     reads=("*video_sequence/{partition}/*", "*.zip"),
     code_version="1",
-    inputs={"panoptic_inst": "cityscapes_vps/panoptic_inst"},
+    inputs={"labels": "cityscapes_vps/panoptic_inst"},
+    whole_inputs={"labels": _labels},
     show=show.triplets,
 )
-def video_sequence(raw, panoptic_inst, partition):
+def video_sequence(raw, labels, partition):
     """`<video>_<k>_<city>_<seq>_<frame>_{leftImg8bit,gtFine_instanceTrainIds,depth}.png`, one triplet a depth file.
 
     Labels are 1000 category + instance, stuff having instance 0 and void 32000. Joined by the Cityscapes name.
@@ -49,21 +56,24 @@ def video_sequence(raw, panoptic_inst, partition):
     depth = {name.stem: ref for name, ref in zip(names, found.refs.values(), strict=True) if name}
     if not depth:
         raise Skip(f"there are no cityscapes_dvps/video_sequence/{partition}/*_depth.png in the raw folder")
+    if partition not in LABELLED:
+        raise Skip(f"Cityscapes-VPS has no labels of {partition}: {len(depth)} depth files are left aside")
+    panoptic_inst = labels[partition]
     # Not among what is read: a split without depth files has no input, whatever photographs there are.
     photos, findings = photographs(Raw(raw.root, raw.dataset, SEQUENCE, raw.scratch))
-    labels = {vps.FrameName.from_image_id(frame).cityscapes_name: path for frame, path in panoptic_inst.paths.items()}
+    paths = {vps.FrameName.from_image_id(frame).cityscapes_name: path for frame, path in panoptic_inst.paths.items()}
     frames = {name.stem: name.frame for name in sorted(filter(None, names))}
     items, missing = join(
         frames,
         "frame",
         stem={stem: stem for stem in frames},
-        pan={stem: panoptic_inst.ref(labels[frame]) for stem, frame in frames.items() if frame in labels},
+        pan={stem: panoptic_inst.ref(paths[frame]) for stem, frame in frames.items() if frame in paths},
         photo={stem: photos[frame] for stem, frame in frames.items() if frame in photos},
         depth=depth,
     )
     # References within a list stay references: photographs and depth are linked, never read.
     items = [{**item, "photo": [item["photo"]], "depth": [item["depth"]]} for item in items]
-    unused = sorted(set(labels) - set(frames.values()))
+    unused = sorted(set(paths) - set(frames.values()))
     if unused:
         told = f"{len(unused)} labelled frames have no depth file and are left out, {unused[0]} for one"
         findings = [*findings, warning("depth_missing", told)]

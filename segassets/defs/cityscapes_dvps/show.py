@@ -13,7 +13,7 @@ SHOWN = 3
 FAR = 80  # metres
 
 
-def triplets(view, raw, panoptic_inst):
+def triplets(view, raw, labels):
     """Photographs, labels in Cityscapes' colours, depth (near is bright)."""
     paths = view.files["path"].to_pylist()
     stems = sorted(path.removesuffix("_depth.png") for path in paths if path.endswith("_depth.png"))

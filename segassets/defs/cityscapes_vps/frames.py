@@ -19,10 +19,11 @@ from segassets.errors import Skip
 from segassets.findings import error, info
 from segassets.formats import cityscapes_vps as vps
 from segassets.formats import cityscapes_vps_lists as lists
-from segassets.formats.cityscapes_vps_items import FRAME_ROWS, photo_file, stored_file
+from segassets.formats.cityscapes_vps_items import FRAME_ROWS, photo_file
 from segassets.formats.panoptic import png_size
-from segassets.sources.zip_members import Member, find
-from segassets.work.plans import Items, copy, each, files
+from segassets.sources.zip_members import find
+from segassets.work.plans import Items, each, files
+from segassets.work.unchanged import unchanged
 
 Flavour = vps.Flavour
 
@@ -55,14 +56,6 @@ def frames_of(frame_list):
     return [vps.FrameName.from_image_id(row["frame"], central=row["central"]) for row in rows]
 
 
-def unchanged(items, findings=()):
-    """Files as they are: linked or copied on the server, or read out of the zip that holds them."""
-    if not any(isinstance(ref, Member) for _, _, ref in items):
-        return copy(items, findings=findings)
-    listed = [{"item": item, "name": name, "data": ref} for item, name, ref in items]
-    return each(Items(listed, "item"), stored_file, findings=findings)
-
-
 def nothing_for(partition, what):
     """The plan of a split that has no such artifact."""
     return files(findings=[info("no_such_split", f"the release has no {what} of {partition}; nothing is published")])
@@ -84,7 +77,7 @@ def _masks(frame_list, raw, kind):
     into="cityscapes_vps/{partition}/cls",
     reads=MASKS,
     code_version="2",
-    show=show.pictures,
+    show=show.masks,
 )
 def cls(frame_list, raw):
     """Colour masks of all labelled frames, byte for byte; the 20th frames come from Cityscapes' gtFine."""

@@ -46,14 +46,26 @@ def _maps(handle, as_name):
     SPLITS,
     into="cityscapes_vps/{partition}/labelmap",
     rows=LABEL_ROWS,
-    code_version="2",
+    code_version="3",
     check=checks.labelmap,
     show=show.label_maps,
 )
-def labelmap(cls, partition):
-    """Category of every pixel: 0 to 18 as in the table, 255 where the colour is none of the nineteen. 8-bit grey."""
+def labelmap(cls, partition, *, ego_to_road: bool = False):
+    """Category of every pixel: 0 to 18 as in the table, 255 where the colour is none of the nineteen. 8-bit grey.
+
+    Pole groups have the colour of poles and are poles. `ego_to_road`: void in the lower three tenths becomes road, as
+    upstream had it until October 2020: only to compare with the paper's numbers.
+    """
     items = _maps(cls, "cls")
-    return each(Items(items, "frame"), labelmap_file) if items else nothing_for(partition, "masks")
+    if not items:
+        return nothing_for(partition, "masks")
+    findings = _ego(ego_to_road, len(items))
+    return each(Items(items, "frame"), labelmap_file, findings=findings, ego_to_road=ego_to_road)
+
+
+def _ego(wanted, count):
+    told = f"{count} frames: void in the lower three tenths is road, as upstream had it until October 2020"
+    return [info("ego_to_road", told)] if wanted else []
 
 
 @artifact(
@@ -61,21 +73,25 @@ def labelmap(cls, partition):
     SPLITS,
     into="cityscapes_vps/{partition}/panoptic_inst",
     rows=PAN_ROWS,
-    code_version="2",
+    code_version="3",
     check=checks.panoptic_inst,
     show=show.panoptic_maps,
 )
-def panoptic_inst(frame_list, cls, inst, partition, *, groups: Literal["void", "crowd"] = "void"):
+def panoptic_inst(
+    frame_list, cls, inst, partition, *, groups: Literal["void", "crowd"] = "void", ego_to_road: bool = False
+):
     """Stuff as its category, things as 1000 category + instance, void 255; 16-bit grey.
 
     Class by the majority of colours under an instance, frame by frame, as upstream. `groups=crowd` keeps thing pixels
-    without an instance as the bare category (11 to 18), which becomes a crowd in the ground truth.
+    without an instance as the bare category (11 to 18), which becomes a crowd in the ground truth. `ego_to_road`: as
+    of `labelmap`.
     """
     frames = [row["frame"] for row in frame_list.records(["frame", "cls"]) if row["cls"] is not None]
     items, findings = join(frames, "frame", cls=_refs(cls), inst=_refs(inst), name=_named(cls))
     if not items and not findings:
         return nothing_for(partition, "masks")
-    return each(Items(items, "frame"), panoptic_inst_file, findings=findings, groups=groups)
+    findings = [*findings, *_ego(ego_to_road, len(items))]
+    return each(Items(items, "frame"), panoptic_inst_file, findings=findings, groups=groups, ego_to_road=ego_to_road)
 
 
 @artifact(
@@ -132,12 +148,15 @@ def panoptic_gt(panoptic_video, partition, *, flavour: Flavour = "clean", bbox: 
     SPLITS,
     into="cityscapes_vps",
     rows=INSTANCE_ROWS,
-    code_version="1",
+    code_version="2",
     check=checks.instances,
     show=show.instances,
 )
-def instances(panoptic_inst, partition, *, flavour: Flavour = "clean", id_base: int = 1):
-    """Instances as COCO annotations with uncompressed run lengths; frames without instances are listed, too."""
+def instances(panoptic_inst, partition, *, flavour: Flavour = "clean", id_base: int = 1, compressed: bool = False):
+    """Instances as COCO annotations with uncompressed run lengths; frames without instances are listed, too.
+
+    `compressed`: run lengths as COCO's strings, a fifth of the size; upstream's loader and pycocotools take both.
+    """
     rows = list(panoptic_inst.records(["frame", "height", "width"])) if panoptic_inst.paths else []
     if not rows:
         return nothing_for(partition, "masks")
@@ -155,6 +174,7 @@ def instances(panoptic_inst, partition, *, flavour: Flavour = "clean", id_base: 
         instances_row,
         findings=[*repaired(flavour), *_instance_repairs(flavour, id_base, len(items))],
         folds={f"instances_{partition}_city_vps_rle.json": document},
+        compressed=compressed,
     )
 
 

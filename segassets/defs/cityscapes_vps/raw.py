@@ -2,6 +2,7 @@
 
 import dagster as dg
 
+from segassets import external
 from segassets.findings import BadItem, error, info, warning
 from segassets.formats import cityscapes_vps as vps
 from segassets.formats import cityscapes_vps_lists as lists
@@ -12,30 +13,23 @@ from segassets.work.join import join
 
 SPLITS = dg.StaticPartitionsDefinition(["train", "val", "test"])
 
-raw = dg.AssetSpec(
-    ["cityscapes_vps", "raw"],
-    partitions_def=SPLITS,
-    group_name="cityscapes_vps",
-    description="The Cityscapes-VPS release, with Cityscapes' gtFine beside it for the 20th frames.",
-    metadata={
-        "licence": "CC BY-NC-SA 4.0, and the Cityscapes licence",
-        "link": dg.MetadataValue.url("https://github.com/mcahny/vps"),
-        "citation": "Kim et al., Video Panoptic Segmentation, CVPR 2020, arXiv:2006.11339",
-    },
+raw = external.downloads(
+    "cityscapes_vps",
+    SPLITS,
+    "The Cityscapes-VPS release, with Cityscapes' gtFine beside it for the 20th frames.",
+    licence="CC BY-NC-SA 4.0, and the Cityscapes licence",
+    link="https://github.com/mcahny/vps",
+    citation="Kim et al., Video Panoptic Segmentation, CVPR 2020, arXiv:2006.11339",
 )
 
 PREDICTIONS = dynamic("cityscapes_vps_predictions", lambda files: files.names("cityscapes_vps/predictions"))
 
-predictions = dg.AssetSpec(
-    ["cityscapes_vps", "predictions"],
-    partitions_def=PREDICTIONS,
-    group_name="cityscapes_vps",
-    description="Submissions to be scored: pred.json and pan_pred/<image id>.png, as upstream's eval_vpq takes them.",
-    metadata={
-        "licence": "yours: your own predictions",
-        "link": dg.MetadataValue.url("https://github.com/mcahny/vps"),
-        "citation": "Kim et al., Video Panoptic Segmentation, CVPR 2020, arXiv:2006.11339 (the metric)",
-    },
+predictions = external.predictions(
+    "cityscapes_vps",
+    PREDICTIONS,
+    "Submissions to be scored: pred.json and pan_pred/<image id>.png, as upstream's eval_vpq takes them.",
+    link="https://github.com/mcahny/vps",
+    citation="Kim et al., Video Panoptic Segmentation, CVPR 2020, arXiv:2006.11339 (the metric)",
 )
 
 LIST = "panoptic_im_{partition}_city_vps.json"

@@ -1,6 +1,5 @@
 """Submissions scored: video panoptic quality as upstream's eval_vpq computes it."""
 
-import json
 from functools import partial
 
 from segassets.artifact import artifact
@@ -12,8 +11,8 @@ from segassets.formats import panoptic_scores
 from segassets.metrics.vpq import WINDOWS
 from segassets.work.join import join
 from segassets.work.plans import Items, each
+from segassets.work.predictions import ground_truth, only_json
 
-SPLITS = ("val", "train")
 THINGS = {record["id"]: bool(record["isthing"]) for record in vps.CATEGORIES}
 
 
@@ -35,8 +34,8 @@ def vpq(raw, panoptic_video, partition):
     order, as many as there are frames; where they have an `image_id`, that decides.
     """
     pictures = {path.rsplit("/", 1)[1].removesuffix(".png"): path for path in raw.paths if path.endswith(".png")}
-    truth, handle = _ground_truth(panoptic_video, pictures)
-    document = panoptic_scores.document(_json(raw, partition), f"predictions/{partition}")
+    truth, handle = ground_truth("cityscapes_vps/panoptic_video", panoptic_video, "frame", pictures.keys())
+    document = panoptic_scores.document(only_json(raw, partition, "pred.json"), f"predictions/{partition}")
     predicted = _by_frame(document["annotations"], list(truth), f"predictions/{partition}")
     items, findings = join(
         truth,
@@ -59,26 +58,6 @@ def vpq(raw, panoptic_video, partition):
         folds=folds,
         categories=tuple(THINGS),
     )
-
-
-def _json(raw, partition):
-    found = [path for path in raw.paths if path.endswith("pred.json")]
-    if len(found) != 1:
-        told = f"{len(found)} files pred.json in predictions/{partition}: one is expected"
-        raise BadItem(error("predictions_json", told, path=f"predictions/{partition}"))
-    return raw.read(found[0])
-
-
-def _ground_truth(panoptic_video, pictures):
-    """The segments of every frame of the split that the submission is of, in image-id order, and its handle."""
-    made = [split for split in SPLITS if split in panoptic_video.partitions]
-    for split in made:
-        handle = panoptic_video[split]
-        rows = {row["frame"]: json.loads(row["segments"]) for row in handle.records(["frame", "segments"])}
-        if set(rows) & set(pictures):
-            return dict(sorted(rows.items())), handle
-    told = f"no pan_pred/*.png is of a frame of {' or '.join(made)}" if made else "no panoptic_video is made"
-    raise BadItem(error("no_ground_truth", f"{told}; run: segassets materialize cityscapes_vps/panoptic_video"))
 
 
 def _by_frame(annotations, frames, where):

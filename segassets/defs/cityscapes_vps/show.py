@@ -7,12 +7,16 @@ import numpy as np
 from PIL import Image
 
 from segassets import previews
-from segassets.defs.cityscapes.show import bars, score_table
+from segassets.defs.cityscapes.show import bars, score_table, spread
 from segassets.formats import cityscapes_vps as vps
-from segassets.formats.panoptic import read_ids
+from segassets.formats.cityscapes import BY_NAME
+from segassets.formats.panoptic import grey_runs, read_ids
 from segassets.sources.ref import files_at
+from segassets.sources.zip_members import find
 
 SHOWN = 4
+LOOKED_AT = 30
+POLE_GROUP = BY_NAME["polegroup"].id
 NAMES = {record["id"]: record["name"] for record in vps.REPAIRED_CATEGORIES}
 _COLOURS = np.zeros((256, 3), np.uint8)
 for _record in vps.CATEGORIES:
@@ -32,6 +36,24 @@ def pictures(view, **inputs):
     """Published pictures as they are."""
     tiles = [_decoded(view.read(path))[..., :3] for _, path in _some(view, 6)]
     return {"preview": previews.contact_sheet(tiles, columns=3)}
+
+
+def masks(view, frame_list, raw):
+    """Published masks as they are; how much of them is a group of poles, which the colour of poles hides."""
+    return {**pictures(view), **_pole_groups(view, raw)}
+
+
+def _pole_groups(view, raw):
+    """Pixels of pole groups in some of the 20th frames, for which Cityscapes' labelIds are there."""
+    labels = {path.rsplit("/", 1)[1]: ref for path, ref in find(raw, "gtFine/val/*").refs.items()}
+    central = [item for item, path in _some(view, 1 << 30) if item and path.endswith("_gtFine_color.png")]
+    names = [f"{vps.FrameName.from_image_id(item).cityscapes_name}_gtFine_labelIds.png" for item in central]
+    refs = spread([labels[name] for name in names if name in labels], LOOKED_AT)
+    maps = [grey_runs(ref.read(), (8,), "a map of labelIds") for ref in refs]
+    if not maps:
+        return {}
+    pixels = sum(int(runs.lengths[runs.values == POLE_GROUP].sum()) for runs in maps)
+    return {"pole group pixels, here poles": pixels, "20th frames looked at for them": len(maps)}
 
 
 def _picture(cls, frame):
@@ -85,16 +107,24 @@ def panoptic_maps(view, frame_list, cls, inst):
 
 
 def strip(view, panoptic_inst):
-    """The frames of the first clip, in order: a tracked instance has the same colour in all of them."""
+    """The frames of the first clip, in order: a tracked instance has the same colour in all of them.
+
+    Stuff has its category's colour, void is black.
+    """
     rows = sorted((frame, path) for frame, path in _some(view, 1 << 30) if frame)
     clip = [path for frame, path in rows if frame[:4] == rows[0][0][:4]] if rows else []
     frames = [read_ids(view.read(path)) for path in clip]
     known = np.unique(np.concatenate([np.unique(ids) for ids in frames])) if frames else np.zeros(1, np.uint32)
-    tiles = [previews.paint(np.searchsorted(known, ids), len(known)) for ids in frames]
+    palette = previews.colours(len(known))
+    palette[known == 0] = 0
     counts = dict.fromkeys(NAMES.values(), 0)
     for row in view.records(["segments"]):
         for segment in json.loads(row["segments"]):
-            counts[NAMES[segment["category_id"]]] += 1
+            category = segment["category_id"]
+            counts[NAMES[category]] += 1
+            if not vps.CATEGORIES[category]["isthing"]:
+                palette[known == segment["id"]] = _COLOURS[category]
+    tiles = [palette[np.searchsorted(known, ids)] for ids in frames]
     return {
         "preview": previews.contact_sheet(tiles, columns=6),
         "segments": sum(counts.values()),

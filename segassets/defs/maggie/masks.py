@@ -6,9 +6,10 @@ import dagster as dg
 
 from segassets import detecting
 from segassets.artifact import artifact
+from segassets.defs.maggie import show
 from segassets.errors import SegassetsError, Skip
 from segassets.findings import BadItem, error, info, warning
-from segassets.formats.matching import MASK_ROWS, masks_of_image, matching_findings, read_predictions
+from segassets.formats.matching import MASK_ROWS, masks_of_image, read_predictions
 from segassets.formats.matting_layouts import Layout, find_root
 from segassets.partitions import dynamic
 from segassets.sources.split_archive_tree import dataset_tree
@@ -38,10 +39,6 @@ predictions = dg.AssetSpec(
 )
 
 
-def _show(view, **_):
-    return matching_findings(list(view.records()))
-
-
 @artifact(
     "maggie/him2k_masks",
     PARTITIONS,
@@ -56,7 +53,7 @@ def _show(view, **_):
     raw="predictions/raw",
     rows=MASK_ROWS,
     code_version="1",
-    show=_show,
+    show=show.masks(lambda raw, subset: _listed(raw, subset)[1]),
 )
 def him2k_masks(
     raw,

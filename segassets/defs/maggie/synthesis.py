@@ -5,6 +5,7 @@ import re
 import dagster as dg
 
 from segassets.artifact import artifact
+from segassets.defs.maggie import show
 from segassets.errors import Skip
 from segassets.findings import BadItem, error
 from segassets.formats.synthesis import chosen
@@ -14,7 +15,8 @@ from segassets.formats.synthesis_video_items import VIDEO_ROWS, synthetic_video
 from segassets.work.plans import Items, each
 
 IMAGES, RANGE = 50_000, 100
-RECIPE = "upstream-62344dd"
+IMAGE_SOURCES, VIDEO_SOURCES = "sources/image/", "sources/video/"
+FEW_CLIPS = 29  # the shorter one of upstream's lists
 
 
 def _ranges(first, last):
@@ -51,9 +53,25 @@ video_sources = dg.AssetSpec(
 )
 
 
-def _show(view, **_):
-    made = [row["made"] for row in view.records(["made"])]
-    return {"made": sum(made), "not made": len(made) - sum(made), "recipe": RECIPE}
+def _few_pictures(partition, raw):
+    """Upstream makes as many images as HHM has pictures; of a smaller folder not 50,000 by themselves."""
+    folder = f"{IMAGE_SOURCES}HHM/train/images/"
+    count = sum(path.startswith(folder) for path in raw.paths)
+    if count and int(partition.split("-")[0]) >= max(count, RANGE):
+        return f"{count} pictures in {folder}: numbers beyond that are made when they are named (--partition)"
+    return None
+
+
+def _few_clips(partition, raw):
+    """The same for videos: of a short list only the first hundred of each level."""
+    split, level, first, _ = partition.split("-")
+    path = f"{VIDEO_SOURCES}fg_{split}.txt"
+    if path not in raw:
+        return f"no {path} in {raw.root}/maggie"
+    count = len(raw.read(path).split())
+    if count < FEW_CLIPS and int(first) // RANGE > NUMBERS[split, level][0][0] // RANGE:
+        return f"{count} clips in {path}: numbers beyond the first hundred are made when they are named (--partition)"
+    return None
 
 
 @artifact(
@@ -64,7 +82,8 @@ def _show(view, **_):
     raw="sources/image",
     rows=IMAGE_ROWS,
     code_version="2",
-    show=_show,
+    show=show.synthetic_images,
+    lacks=_few_pictures,
 )
 def synthetic_images(
     raw,
@@ -79,7 +98,7 @@ def synthetic_images(
 
     Upstream's draws, number by number, on lists sorted by name. A number that nobody finds a place in is a hole.
     """
-    below = "sources/image/"
+    below = IMAGE_SOURCES
     listed = f"{below}{invalid_names}"
     invalid = set(raw.read(listed).decode().split("\n")) if listed in raw else set()
     invalid = {name.strip().rpartition("/")[2] for name in invalid}
@@ -126,7 +145,8 @@ def _alpha_path(path, image_root):
     raw="sources/video",
     rows=VIDEO_ROWS,
     code_version="2",
-    show=_show,
+    show=show.synthetic_videos,
+    lacks=_few_clips,
 )
 def synthetic_videos(raw, partition, *, lossless: bool = False):
     """Two to four clips over a background for every number of the range, accepted by how much they cover each other.
@@ -135,7 +155,7 @@ def synthetic_videos(raw, partition, *, lossless: bool = False):
     overwrite each other. Rejected numbers stand in the table, and are not tried again.
     """
     split, level, first, last = re.fullmatch(r"(\w+)-(\w+)-(\d+)-(\d+)", partition).groups()
-    below = "sources/video/"
+    below = VIDEO_SOURCES
     lists = [f"{below}{kind}_{split}.txt" for kind in ("fg", "bg")]
     if any(path not in raw for path in lists):
         raise Skip(f"no {' and '.join(lists)} in the raw folder's maggie/")

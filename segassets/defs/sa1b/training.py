@@ -3,6 +3,8 @@
 from dataclasses import replace
 from typing import Literal
 
+from pydantic import PositiveInt
+
 from segassets import captioning
 from segassets.artifact import artifact
 from segassets.defs.sa1b import show
@@ -62,7 +64,7 @@ def captions(
     captioner: Literal["file", "constant", "blip2"] = "file",
     constant: str = "a photo",
     device: str = "auto",
-    batch_size: int = 8,
+    batch_size: PositiveInt = 8,
 ):
     """One caption an image, JSON lines of `img` and `prompt` by ascending image id.
 
@@ -110,7 +112,7 @@ def controlnet_train(captions, control_images, partition):
 
 
 @artifact("sa1b/webdataset", SHARDS, into="sam-1b/webdataset", reads=(SHARD, CAPTIONS), code_version="1")
-def webdataset(shard_index, control_images, raw, partition, *, images_per_shard: int = 100):
+def webdataset(shard_index, control_images, raw, partition, *, images_per_shard: PositiveInt = 100):
     """Tars for streaming, grouped by image: `sa_N.jpg`, `.json`, `.control.png`, and `.txt` where there is a caption.
 
     Captions are those of the raw folder, so that a shard without captions has its tars, too.
@@ -129,7 +131,7 @@ def webdataset(shard_index, control_images, raw, partition, *, images_per_shard:
     ]
     items = [
         {"number": number, "name": f"{partition}-{number:04d}.tar", "images": chunk}
-        for number, chunk in enumerate(_chunks(entries, max(1, images_per_shard)))
+        for number, chunk in enumerate(_chunks(entries, images_per_shard))
     ]
     return each(Items(items, "number", batch_items=1), webdataset_shard)
 

@@ -1,0 +1,149 @@
+"""The compiled part of `png_runs`: rows of filtered PNG data into runs of equal pixels. Needs numba (extra `fast`).
+
+Pixels are never made. Between two bytes of residual, and between two changes in the row above, all filters but Average
+go on with one value: None with 0, Sub and Paeth with the pixel to the left once one step is done, Up with the pixel
+above. So the work is in proportion to residuals and runs, some hundredth of the pixels of a label map.
+
+Rules: PNG specification (third edition) section 9. Pixels are packed into an integer, the first byte lowest.
+"""
+
+from __future__ import annotations
+
+import numba
+import numpy as np
+
+
+def _compiled(function):
+    """Compiled on the first call; kept on disk for the next process where there is a place for it."""
+    try:
+        return numba.njit(cache=True, nogil=True)(function)
+    except RuntimeError:  # no folder to keep it in
+        return numba.njit(nogil=True)(function)
+
+
+@_compiled
+def _sum(a, b):
+    """Bytewise, modulo 256."""
+    low, high = np.uint32(0x7F7F7F7F), np.uint32(0x80808080)
+    return ((a & low) + (b & low)) ^ ((a ^ b) & high)
+
+
+@_compiled
+def _average(a, b):
+    """Bytewise, rounded down."""
+    return (a & b) + (((a ^ b) >> np.uint32(1)) & np.uint32(0x7F7F7F7F))
+
+
+@_compiled
+def _paeth(left, up, upleft, unit):
+    if left == upleft:
+        return up
+    if up == upleft:
+        return left
+    found = np.uint32(0)
+    for k in range(len(unit)):
+        shift = np.uint32(8 * k)
+        a = np.int32((left >> shift) & np.uint32(255))
+        b = np.int32((up >> shift) & np.uint32(255))
+        c = np.int32((upleft >> shift) & np.uint32(255))
+        to_a, to_b, to_c = abs(b - c), abs(a - c), abs(a + b - 2 * c)
+        nearest = a if to_a <= to_b and to_a <= to_c else b if to_b <= to_c else c
+        found |= np.uint32(nearest) << shift
+    return found
+
+
+@_compiled
+def _predicted(kind, left, up, upleft, unit):
+    if kind == 0:
+        return np.uint32(0)
+    if kind == 1:
+        return left
+    if kind == 2:
+        return up
+    if kind == 3:
+        return _average(left, up)
+    return _paeth(left, up, upleft, unit)
+
+
+@_compiled
+def _next_residual(raw, words, at, end):
+    """The first byte from `at` on that is not zero, or `end`. `words`: the same data, eight bytes each, low ones first."""
+    place = at >> 3
+    if place < words.size:
+        word = words[place] >> np.uint64(8 * (at & 7))
+        while word == 0:
+            place += 1
+            while (
+                place + 4 <= words.size
+                and place << 3 < end
+                and not (words[place] | words[place + 1] | words[place + 2] | words[place + 3])
+            ):
+                place += 4
+            at = place << 3
+            if place >= words.size or at >= end:
+                break
+            word = words[place]
+        if word:
+            if word & np.uint64(0xFFFFFFFF) == 0:
+                word, at = word >> np.uint64(32), at + 4
+            if word & np.uint64(0xFFFF) == 0:
+                word, at = word >> np.uint64(16), at + 2
+            return min(at + (word & np.uint64(0xFF) == 0), end)
+    while at < end and raw[at] == 0:  # the last bytes are no whole word
+        at += 1
+    return min(at, end)
+
+
+@_compiled
+def add_rows(raw, words, first_row, rows, width, unit, starts, values, above, count):
+    """Adds the runs of `rows` rows to `starts` (pixel places in scan order) and `values`: (first run of the last row,
+    number of runs), the latter -1 when there are too many of them, -2 when a filter is unknown.
+
+    `raw`: the rows, a filter byte before each; `unit`: a tuple of as many zeros as a pixel has bytes, at most four, whose
+    length is known when this is compiled; `above`, `count`: what the rows before gave, 0 and 0 at the beginning.
+    """
+    octets = len(unit)
+    stride = 1 + width * octets
+    mask = np.uint32((1 << (8 * octets)) - 1)
+    for y in range(first_row, first_row + rows):
+        if count + width > starts.size:
+            return above, -1
+        base = (y - first_row) * stride
+        kind, data, end = raw[base], base + 1, base + stride
+        if kind > 4:
+            return above, -2
+        begin, run, row = count, above, y * width
+        up = values[run] if y else np.uint32(0)
+        up_end = starts[run + 1] - row + width if y and run + 1 < begin else width
+        left = upleft = last = np.uint32(0)
+        place = (_next_residual(raw, words, data, end) - data) // octets
+        x = 0
+        while x < width:
+            value = _predicted(kind, left, up, upleft, unit)
+            if place > x:
+                # Nothing is added up to `place`; predictors that look up may change where the row above does.
+                stop = min(place, width)
+                if kind > 1:
+                    stop = min(stop, up_end)
+                if kind == 3 and value != left:
+                    stop = x + 1
+            else:
+                added = np.uint32(0)
+                for k in range(octets):
+                    added |= np.uint32(raw[data + x * octets + k]) << np.uint32(8 * k)
+                value = _sum(value, added) & mask
+                stop = x + 1
+                place = (_next_residual(raw, words, data + stop * octets, end) - data) // octets
+            if x == 0 or value != last:
+                starts[count], values[count] = row + x, value
+                count += 1
+            last = left = value
+            upleft = up
+            x = stop
+            while x >= up_end and up_end < width:
+                run += 1
+                up = values[run]
+                up_end = starts[run + 1] - row + width if run + 1 < begin else width
+            # Sub skips changes above; the pixel above the last one is then another.
+        above = begin
+    return above, count
