@@ -13,8 +13,7 @@ from typing import Any
 
 import dagster as dg
 
-from segassets import cluster, partitions, runs, settings
-from segassets.automation.by_hand import by_hand
+from segassets import cluster, ledger, partitions, runs, settings
 from segassets.automation.due import Look, due, ranges
 from segassets.automation.groups import AUTOMATED, POOL, Group
 from segassets.errors import Busy, SegassetsError, Skip, plainly
@@ -179,7 +178,7 @@ def _fill(
         job = replace(look.job(artifact, partition), handles={}, **told)
         alike = bool(artifact.reads) and raw_partitions.get(artifact.raw) == group.partitions
         try:
-            yield from by_hand(context, job, observed=alike)
+            yield from ledger.by_hand(context, job, observed=alike)
         except Busy as problem:
             context.log.info(f"{label}: left to the run that is making it: {problem}")
             return

@@ -8,6 +8,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import groupby
 
 from segassets.commands.catalogue import Catalogue
 from segassets.errors import SegassetsError, Unreadable, plainly
@@ -52,27 +53,31 @@ def verify(catalogue: Catalogue, what: Sequence[str], partitions: Sequence[str])
         yield Line(True, f"nothing of {', '.join([*what, *partitions])} is published in {store.root}")
 
 
-def _verify_one(store: Store, key: str, partition: str | None, ours: dict[str, set[str]]) -> Iterator[Line]:
+def _verify_one(store: Store, key: str, partition: str | None, ours: Mapping[str, set[str]]) -> Iterator[Line]:
     handle = store.handle(key, partition)
     label = handle.label
     table = handle.all_files
     rows = list(zip(*(table[name].to_pylist() for name in ("path", "bytes", "digest", "digest_kind")), strict=True))
     bad = 0
-    listed = _listed(store, by_folder(path for path, *_ in rows))
-    there = by_folder(listed or ())
+    folders = with_parents(by_folder(path for path, *_ in rows))
+    listed = _listed(store, folders)
+    held = None if listed is None else _with_folders({f: set(names) for f, names in by_folder(listed).items()})
     with ThreadPoolExecutor(THREADS) as pool:
         for problem in pool.map(lambda row: _problem(store, listed, *row), rows):
             if problem is not None:
                 bad += 1
                 yield Line(False, f"{label}: {problem}")
-    for folder in sorted(with_parents(by_folder(path for path, *_ in rows))):
+    # The top folders may hold a user's own files, and where a manifest is damaged nobody knows what belongs here.
+    for folder in sorted(folder for folder in folders if "/" in folder and ours):
         try:
-            strangers = _strangers(store, there, folder, ours.get(folder, set()))
+            names = os.listdir(store.files.path(folder)) if held is None else held.get(folder, ())
+        except FileNotFoundError:
+            continue  # then its files are missing, which is told
         except OSError as problem:
-            strangers = []
             bad += 1
             yield Line(False, f"{label}: {folder} cannot be listed: {plainly(problem)}")
-        for name in strangers:
+            continue
+        for name in sorted(set(names) - ours.get(folder, set())):
             bad += 1
             yield Line(
                 False, f"{label}: extra: {folder}/{name} is in no manifest; remove it, training code may read it"
@@ -82,40 +87,31 @@ def _verify_one(store: Store, key: str, partition: str | None, ours: dict[str, s
 
 
 def _listed(store: Store, folders: Iterable[str]) -> dict[str, Entry] | None:
-    """All objects where the files lie, from one listing: a question for each would cost as much as reading it. None for
-    a local folder, where it costs nothing."""
+    """All objects where the files lie, from a listing or two: a question for each would cost as much as reading it.
+    None for a local folder, where it costs nothing."""
     if isinstance(store.files, Folder):
         return None
-    tops = sorted({"/".join(folder.split("/")[:2]) for folder in folders} - {""})
+    deep = sorted(folder for folder in folders if "/" in folder)
+    tops = [os.path.commonpath(group) for _, group in groupby(deep, lambda folder: folder.split("/", 1)[0])]
     return {path: entry for top in tops for path, entry in store.files.walk(top).items()}
 
 
-def _strangers(store: Store, there: Mapping[str, Sequence[str]], folder: str, known: set[str]) -> list[str]:
-    """What lies in a folder and no manifest lists, links and folders too. The top folders may hold a user's own.
-
-    `known` is empty where it is not known what may lie there.
-    """
-    if "/" not in folder or not known:
-        return []
-    if isinstance(store.files, Folder):
-        return sorted(name for name in os.listdir(store.files.path(folder)) if name not in known)
-    return sorted(set(there.get(folder, ())) - known)
-
-
 def _problem(
-    store: Store, listed: dict[str, Entry] | None, path: str, size: int, digest: bytes, kind: str
+    store: Store, listed: Mapping[str, Entry] | None, path: str, size: int, digest: bytes, kind: str
 ) -> str | None:
     try:
         return _difference(store, listed, path, size, digest, kind)
+    except FileNotFoundError:
+        return f"missing: {path}"
     except OSError as problem:
         return f"unreadable: {path}: {plainly(problem)}"
 
 
 def _difference(
-    store: Store, listed: dict[str, Entry] | None, path: str, size: int, digest: bytes, kind: str
+    store: Store, listed: Mapping[str, Entry] | None, path: str, size: int, digest: bytes, kind: str
 ) -> str | None:
-    # What lies at the store's very top is in no listing.
-    entry = store.files.stat(path) if listed is None or "/" not in path else listed.get(path)
+    # What lies in the top folders is in no listing.
+    entry = store.files.stat(path) if listed is None or path.count("/") < 2 else listed.get(path)
     if entry is None:
         return f"missing: {path}"
     if entry.size != size:
@@ -123,7 +119,7 @@ def _difference(
     if kind == "etag":
         return None if entry.version.encode() == digest else f"changed: {path} has another ETag than was published"
     found, crc = hashlib.sha256(), 0
-    for piece in pieces(Ref(store.root, path, 0, size)):
+    for piece in pieces(Ref(store.root, path, 0, size)):  # with the size that the listing says, one request
         if kind == "crc32":
             crc = crc32(piece, crc)
         else:
@@ -135,7 +131,7 @@ def _difference(
 def _all_ours(store: Store) -> tuple[dict[str, set[str]], list[tuple[str, Unreadable]]]:
     """What every folder may hold: the published files of all assets, which share folders, and the folders of these.
 
-    And the manifests that cannot be read: while there is one nobody knows what it held, so no folder is judged.
+    And the manifests that cannot be read: while there is one nobody knows what it held, and the first is empty.
     """
     ours: dict[str, set[str]] = defaultdict(set)
     damaged = []
@@ -143,13 +139,18 @@ def _all_ours(store: Store) -> tuple[dict[str, set[str]], list[tuple[str, Unread
         for partition in store.published(asset):
             handle = store.handle(asset, partition)
             try:
-                for folder, held in by_folder_in_turn(handle.all_files["path"]):
-                    ours[folder].update(held)
+                for folder, names in by_folder_in_turn(handle.all_files["path"]):
+                    ours[folder].update(names)
             except Unreadable as problem:
                 damaged.append((handle.label, problem))
             except SegassetsError:
                 continue  # told where this partition itself is verified
-    for folder in with_parents(list(ours)):
+    return ({} if damaged else _with_folders(ours)), damaged
+
+
+def _with_folders(names: dict[str, set[str]]) -> dict[str, set[str]]:
+    """The names in each folder, those of the folders in it among them."""
+    for folder in with_parents(list(names)):
         above, _, name = folder.rpartition("/")
-        ours[above].add(name)
-    return ({} if damaged else ours), damaged
+        names.setdefault(above, set()).add(name)
+    return names
