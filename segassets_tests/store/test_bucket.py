@@ -145,7 +145,7 @@ def test_verifying_costs_one_request_a_file_and_few_beside(s3):
     s3.client.put_object(Bucket=s3.bucket, Key=f"store/{INTO}/0/2.png", Body=b"xx")
     s3.client.delete_object(Bucket=s3.bucket, Key=f"store/{INTO}/0/3.png")
     s3.proxy.requests.clear()
-    told = [line.text for line in verify._verify_one(store, ASSET, KEY, verify._all_ours(store))]
+    told = [line.text for line in verify._verify_one(store, ASSET, KEY, verify._all_ours(store)[0])]
     assert [text.split(": ")[1] for text in told] == ["changed", "changed", "missing", "extra"]
     counts = s3.proxy.counts()
     assert counts["GET"] <= 120 + 5 and counts["HEAD"] <= 5 and counts["LIST"] <= 5
