@@ -16,9 +16,10 @@ from segassets.artifact import artifact
 from segassets.components import matting_show as show
 from segassets.errors import Skip, UsageError
 from segassets.findings import BadItem, error, warning
+from segassets.formats.matting_dataset import Folders, Layout
 from segassets.formats.matting_inspect import by_sample, of_no_sample
 from segassets.formats.matting_items import SAMPLE_ROWS, check_samples
-from segassets.formats.matting_layouts import Folders, Layout, find_root, image_folder, judge
+from segassets.formats.matting_layouts import find_root, image_folder, judge
 from segassets.formats.matting_trimaps import trimaps_of
 from segassets.sources.split_archive_tree import dataset_tree
 from segassets.store.names import valid_key

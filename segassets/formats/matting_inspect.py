@@ -10,7 +10,8 @@ from itertools import groupby
 from typing import Any
 
 from segassets.findings import Finding
-from segassets.formats.matting_layouts import Folders, Judged, Layout, Sample, judge
+from segassets.formats.matting_dataset import Folders, Judged, Layout, Sample
+from segassets.formats.matting_layouts import judge
 from segassets.formats.matting_samples import frame_sizes, look
 
 #: Options of the layouts and their types, named as the loaders name them; the defaults are those of the published sets.

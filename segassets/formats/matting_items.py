@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from segassets.findings import BadItem, Finding
-from segassets.formats.matting_layouts import Layout, Sample
+from segassets.formats.matting_dataset import Layout, Sample
 from segassets.formats.matting_samples import frame_sizes, look
 from segassets.items import File, Made
 

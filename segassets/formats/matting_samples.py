@@ -15,7 +15,7 @@ from PIL import Image
 
 from segassets.findings import BadItem, Finding, error, info, warning
 from segassets.formats import jpeg
-from segassets.formats.matting_layouts import MAX_INSTANCES, Layout, Sample
+from segassets.formats.matting_dataset import MAX_INSTANCES, Layout, Sample
 
 FOREGROUND = 127
 SMALL_AREA = 0.001

@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable
 
 from segassets.findings import error, warning
-from segassets.formats.matting_layouts import MAX_INSTANCES, Folders, Judged, Layout, Sample
+from segassets.formats.matting_dataset import MAX_INSTANCES, Folders, Judged, Layout, Sample
 
 _NUMBER = re.compile(r"\d+")
 

@@ -10,8 +10,8 @@ from segassets.declaration import Option
 from segassets.errors import UsageError
 from segassets.findings import BadItem, Finding, tally
 from segassets.formats import split_zip
+from segassets.formats.matting_dataset import Folders, Layout
 from segassets.formats.matting_inspect import KINDS, OPTIONS, inspect_samples, split_of
-from segassets.formats.matting_layouts import Folders, Layout
 from segassets.formats.split_zip_members import members_of
 from segassets.sources.split_archive import damaged, read_archive
 from segassets.sources.split_archive_fs import archive_folder

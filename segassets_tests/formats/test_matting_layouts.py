@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from segassets.formats.matting_layouts import Folders, Layout, find_root, judge
+from segassets.formats.matting_dataset import Folders, Layout
+from segassets.formats.matting_layouts import find_root, judge
 from segassets.formats.matting_samples import look
 from segassets.formats.png import gray_png
 

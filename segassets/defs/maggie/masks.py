@@ -10,7 +10,8 @@ from segassets.defs.maggie import show
 from segassets.errors import SegassetsError, Skip
 from segassets.findings import BadItem, error, info, warning
 from segassets.formats.matching import MASK_ROWS, masks_of_image, read_predictions
-from segassets.formats.matting_layouts import Layout, find_root
+from segassets.formats.matting_dataset import Layout
+from segassets.formats.matting_layouts import find_root
 from segassets.partitions import dynamic
 from segassets.sources.split_archive_tree import dataset_tree
 from segassets.work.plans import Items, each
