@@ -14,7 +14,7 @@ from functools import cached_property
 
 from segassets.automation.groups import Group
 from segassets.declaration import Artifact
-from segassets.errors import BeingPublished, NotPublished, UsageError
+from segassets.errors import BeingPublished, NotPublished, Unreadable, UsageError
 from segassets.settings import Settings
 from segassets.sources.raw import Listing, Raw
 from segassets.store import manifest, names
@@ -62,7 +62,10 @@ class Look:
         place = (self.store.root, path)
         known = _footers.get(place)
         if known is None or known[0] != entry:
-            found = self.store.footer(asset, partition)
+            try:
+                found = self.store.footer(asset, partition)
+            except Unreadable:  # the run that wants to make it again says so, once
+                return None
             if found is None:
                 return None
             if len(_footers) >= REMEMBERED:

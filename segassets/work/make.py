@@ -135,15 +135,15 @@ def prepare(job: Job) -> Outcome:
     with the call or the machine.
     """
     store, artifact = job.store, job.artifact
-    footer = store.footer(artifact.key, job.partition)
-    if footer is not None and _is_current(job):
+    if _is_current(job):
         store.clear(artifact.key, job.partition)
         view = store.handle(artifact.key, job.partition)
-        return Outcome(job, footer, store.findings(artifact.key, job.partition), view)
+        return Outcome(job, view.footer, store.findings(artifact.key, job.partition), view)
     inputs = input_versions(job)
     raw = job.raw.fingerprint() if artifact.reads else {}
     mark = fingerprint(job, inputs, raw)
     try:
+        store.footer(artifact.key, job.partition)  # a damaged manifest is told before the work, not after it
         return _stage(job, inputs, raw, mark)
     except Exception as problem:
         _note_tried(job, mark, problem)

@@ -146,6 +146,15 @@ def test_a_failure_of_a_persons_run_is_not_tried_again_either(fresh: Platform):
     assert [piece for _, _, piece in ranges(of_shards(automation.night()))] == [[OTHER]]
 
 
+def test_a_damaged_manifest_is_told_once(made: Platform):
+    (made.store / f".segassets/manifests/sa1b/masks/{SHARD}.parquet").write_bytes(b"damaged")
+    automation = Automation(made)
+    requests = [request for request in of_shards(automation.night()) if SHARD in str(request.run_config)]
+    (result,) = automation.carry_out(requests)
+    assert not result.success
+    assert not [request for request in of_shards(automation.night()) if f"'{SHARD}'" in str(request.run_config)]
+
+
 def test_new_code_is_a_reason_to_try_again(fresh: Platform, monkeypatch):
     shard(fresh.tar, first=1, bad=2)
     automation = Automation(fresh)
