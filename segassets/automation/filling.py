@@ -67,7 +67,10 @@ def schedule(groups: Sequence[Group], job: dg.JobDefinition) -> dg.ScheduleDefin
                 late.append(group.name)
         if late:
             context.log.warning(f"no time left for {', '.join(late)}; what was read is remembered: evaluate again")
-        return requests or dg.SkipReason(f"nothing is missing or stale in {len(groups) - len(late)} groups of assets")
+        told = f"; no time left for {', '.join(late)}" if late else ""
+        return requests or dg.SkipReason(
+            f"nothing is missing or stale in {len(groups) - len(late)} groups of assets{told}"
+        )
 
     return fill_missing
 

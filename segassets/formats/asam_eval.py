@@ -411,8 +411,8 @@ def _adversarial_images(known: set[str], report: _Report) -> list[tuple[int, str
     for path in sorted(known):  # .jpg before .png
         match = re.fullmatch(r"adv/sa_(0|[1-9][0-9]{0,17})\.(jpg|png)", path)
         if match is None and re.fullmatch(r"adv/[^/]*\.(jpg|jpeg|png)", path, re.IGNORECASE):
-            told = "its name is not sa_N.jpg or sa_N.png, so that nobody knows its masks; it is left out"
-            report.problem(error, "gt_missing", told, path)
+            told = "its name is not sa_N.jpg or sa_N.png, so that nobody knows its masks; it is not used"
+            report.problem(warning, "unexpected_file", told, path)
         if match and images.setdefault(int(match[1]), path) != path:
             report.problem(warning, "duplicate_image", "there is a .jpg as well, which is used", path)
     return sorted(images.items())

@@ -259,9 +259,9 @@ def _run_webserver(
 
         async def startup(self, sockets: list[socket.socket] | None = None) -> None:
             await super().startup(sockets)
-            _say(f"segassets UI on http://{ADDRESS}:{port} (Ctrl-C ends it)")
             for url in public_urls:
                 _say(f"also answers to {url}, for a proxy before it")
+            _say(f"segassets UI on http://{ADDRESS}:{port} (Ctrl-C ends it)")
 
     config = uvicorn.Config(
         Guard(create_app_from_workspace_process_context(context), port, public_urls),

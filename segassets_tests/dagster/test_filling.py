@@ -222,7 +222,8 @@ def test_manifests_are_read_once_as_long_as_they_stay_the_same(made: Platform, m
 def test_a_tick_that_has_no_time_left_says_so(made: Platform, monkeypatch):
     automation = Automation(made)
     monkeypatch.setattr(filling, "SECONDS", -1)
-    assert automation.night() == [] and "0 groups" in automation.said
+    assert automation.night() == []
+    assert "no time left for" in automation.said and ", sa1b," in automation.said
 
 
 def test_the_daemon_repeats_a_run_whose_process_died_and_none_that_failed(fresh: Platform):

@@ -253,6 +253,7 @@ def test_tuning_manifest():
     assert [r["image"] for r in result["rows"]] == ["adv/sa_2.jpg", "adv/sa_3.jpg", "adv/sa_10.jpg"]
     assert result["rows"][2] == row and result["rows"][0]["worst_iou"] is None
     assert [(f.code, f.severity) for f in findings] == [
+        ("unexpected_file", "warning"),
         ("duplicate_image", "warning"),
         ("record_unreadable", "warning"),
         ("size_mismatch", "warning"),

@@ -175,6 +175,14 @@ def _start(folder: Path, daemons: list[subprocess.Popen]) -> str:
         assert done.returncode == 0, f"{' '.join(map(str, command))}\n{done.stdout}{done.stderr}"
         return done.stdout
 
+    def asked(*command: object) -> str:
+        """The monitor's answer; nothing while it has none: now and then a new one refuses for a moment (EPERM)."""
+        try:
+            return run("ceph", "-c", config, "--connect-timeout", "60", *command)
+        except AssertionError as problem:
+            log.write(f"{problem}\n".encode())
+            return ""
+
     def daemon(*command: object) -> subprocess.Popen:
         process = subprocess.Popen(
             [*map(str, command), "-c", str(config), "-f"],
@@ -193,9 +201,9 @@ def _start(folder: Path, daemons: list[subprocess.Popen]) -> str:
     run("ceph-mon", "-c", config, "--mkfs", "-i", "a", "--monmap", monmap, "--keyring", keyring)
     daemon("ceph-mon", "-i", "a", "--public-addr", f"127.0.0.1:{mon_port}")
     osd = str(uuid.uuid4())
-    run("ceph", "-c", config, "--connect-timeout", "60", "osd", "new", osd)
+    _until(lambda: asked("osd", "new", osd).strip() == "0", START_SECONDS)
     run("ceph-osd", "-c", config, "-i", "0", "--mkfs", "--osd-uuid", osd, "--fsid", fsid)
-    _start_osd(daemon, lambda: "1 up" in run("ceph", "-c", config, "osd", "stat"))
+    _start_osd(daemon, lambda: "1 up" in asked("osd", "stat"))
     daemon("radosgw", "-n", "client.rgw", "--keyring", keyring)
     url = f"http://127.0.0.1:{port}"
     _until(lambda: _answers(url), START_SECONDS)

@@ -6,12 +6,14 @@ Run as a program it holds the nodes, so that nothing of them is in the process t
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import secrets
 import subprocess
 import sys
 import tempfile
+from collections import defaultdict
 from pathlib import Path
 
 NODE = {
@@ -63,6 +65,21 @@ class Nodes:
     def add(self) -> None:
         """A second node, if there is none."""
         assert self._say("add") == 2
+
+    def processes(self) -> list[tuple[int, bytes]]:
+        """Every process of the cluster, with its title."""
+        children: dict[int, list[int]] = defaultdict(list)
+        titles: dict[int, bytes] = {}
+        for folder in Path("/proc").glob("[0-9]*"):
+            with contextlib.suppress(OSError):
+                parent = int((folder / "stat").read_text().rpartition(")")[2].split()[1])
+                children[parent].append(int(folder.name))
+                titles[int(folder.name)] = (folder / "cmdline").read_bytes()
+        found, pending = [], [self._process.pid]
+        while pending:
+            pending += (below := children[pending.pop()])
+            found += [(pid, titles.get(pid, b"")) for pid in below]
+        return found
 
     def close(self) -> None:
         self._process.stdin.close()

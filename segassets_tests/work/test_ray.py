@@ -79,17 +79,9 @@ def same(one: Store, other: Store) -> bool:
     return published(one) == published(other) and manifests(one) == manifests(other)
 
 
-def at_work() -> list[int]:
-    """The processes of this machine that carry out a batch for Ray."""
-    found = []
-    for path in Path("/proc").glob("[0-9]*/cmdline"):
-        try:
-            text = path.read_bytes()
-        except OSError:
-            continue
-        if text.startswith(b"ray::") and b"run_batch_here" in text:
-            found.append(int(path.parent.name))
-    return found
+def at_work(nodes: Nodes) -> list[int]:
+    """The processes of this cluster that carry out a batch: other tests may have another cluster on this machine."""
+    return [pid for pid, title in nodes.processes() if title.startswith(b"ray::") and b"run_batch_here" in title]
 
 
 def until(true, seconds: float = 60) -> None:
@@ -109,7 +101,7 @@ def test_a_batch_whose_node_is_lost_is_done_again_elsewhere(toys, nodes, tmp_pat
         until(lambda: log.exists() and {"t0", "t2"} <= set(log.read_text().split()))
         toys.orders.write_text("")
         nodes.kill()
-        for pid in at_work():  # the other one would wait on: its process is lost as well
+        for pid in at_work(nodes):  # the other one would wait on: its process is lost as well
             os.kill(pid, signal.SIGKILL)
 
     losing = threading.Thread(target=lose_a_node, daemon=True)
@@ -148,14 +140,14 @@ def test_errors_and_rejections_are_those_of_local_processes(toys):
 
 
 @needs_ray
-def test_leaving_early_ends_what_is_at_work(toys, tmp_path):
+def test_leaving_early_ends_what_is_at_work(toys, nodes, tmp_path):
     toys.order(t0="wait", t2="wait")
     job = toys.job(engine="ray")
 
     def stop_it():
         log = tmp_path / "orders.log"
         until(lambda: log.exists() and {"t0", "t2"} <= set(log.read_text().split()))
-        assert len(at_work()) == 2
+        assert len(at_work(nodes)) == 2
         signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)
 
     stopping = threading.Thread(target=stop_it, daemon=True)
@@ -165,7 +157,7 @@ def test_leaving_early_ends_what_is_at_work(toys, tmp_path):
 
         prepare(job)
     stopping.join()
-    until(lambda: not at_work(), 15)
+    until(lambda: not at_work(nodes), 15)
 
 
 @needs_ray
@@ -197,12 +189,12 @@ def test_a_killed_run_resumes_and_comes_to_the_same(nodes, tmp_path):
     until(lambda: process.poll() is not None or list((tmp_path / "store" / STAGES).rglob("batches/*.json")))
     process.kill()
     process.communicate()
-    until(lambda: not at_work(), 15)
+    until(lambda: not at_work(nodes), 15)
     (tmp_path / "defs").mkdir()
     (tmp_path / "defs/cluster.py").write_text(RESOURCE)
     cluster.extra = {**extra, "SEGASSETS_DEFS": str(tmp_path / "defs")}
     process = cluster.start("materialize", "sa1b/masks")
-    until(lambda: process.poll() is not None or at_work())
+    until(lambda: process.poll() is not None or at_work(nodes))
     nodes.kill()
     said, _ = process.communicate(timeout=240)
     assert process.returncode == 0, said
