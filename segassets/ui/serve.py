@@ -125,7 +125,18 @@ class _Interrupts:
 
     def __init__(self) -> None:
         self.raising = True
+        self._asked = False
+        self._server: Any = None
         self._before: dict[int, Any] = {}
+
+    def serving(self, server: Any) -> None:
+        """From now on signals end this server of uvicorn's. It has handlers of its own, but not at once: one that comes
+        in between would be lost. KeyboardInterrupt when one was: Python ignores what is raised in some callbacks of
+        imports and clean-ups."""
+        self._server = server
+        self.raising = False
+        if self._asked:
+            raise KeyboardInterrupt
 
     def __enter__(self) -> _Interrupts:
         if threading.current_thread() is threading.main_thread():
@@ -138,8 +149,11 @@ class _Interrupts:
             signal.signal(number, handler)
 
     def _on_signal(self, *_: object) -> None:
+        self._asked = True
         if self.raising:
             raise KeyboardInterrupt
+        if self._server is not None:
+            self._server.should_exit = True
 
 
 def _serve(chosen: Chosen, target: Target, interrupts: _Interrupts) -> None:
@@ -273,8 +287,7 @@ def _run_webserver(
         timeout_graceful_shutdown=CONNECTIONS_SECONDS,
     )
     server = Server(config)
-    # Uvicorn handles the signals now, and passes them on to our handler when it has ended.
-    interrupts.raising = False
+    interrupts.serving(server)
     server.run(sockets=[listening])
 
 
