@@ -29,6 +29,8 @@ from segassets.formats.split_zip_records import (
 ZIP64_VERSION = 45
 _DISK_AT, _OFFSET_AT, _NEEDED_AT, _EXTRA_LENGTH_AT = 34, 42, 6, 30
 
+_ZIP64_TAG = struct.pack("<H", ZIP64_EXTRA)
+
 Piece = Range | bytes
 
 
@@ -97,7 +99,8 @@ def _central_record(directory: Directory, entry: Entry) -> bytes:
 
 
 def _has_zip64(extra: bytes) -> bool:
-    return bool(extra) and any(tag == ZIP64_EXTRA for tag, _ in extra_fields(extra))
+    # Looking for its two bytes first: reading the fields of 200,000 records takes longer than all the rest.
+    return _ZIP64_TAG in extra and any(tag == ZIP64_EXTRA for tag, _ in extra_fields(extra))
 
 
 def _new_extra(extra: bytes, values: list[int]) -> bytes:

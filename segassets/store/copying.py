@@ -94,25 +94,32 @@ def _copy(origin: str, source: Ref, path: str) -> None:
             raise EOFError(f"{source.label}: expected {length} bytes at {source.offset}, found {found}")
         target = open_new(path)
         try:
-            _copy_range(file.fileno(), source.offset, length, target)
+            copy_range(file.fileno(), source.offset, length, target, 0, source.label)
         finally:
             os.close(target)
 
 
-def _copy_range(source: int, offset: int, length: int, target: int) -> None:
-    """By the kernel, which shares blocks where it can; through this process where it will not."""
+def copy_range(source: int, offset: int, length: int, target: int, at: int, label: str) -> None:
+    """`length` bytes of a file from `offset` on, to `at` in the target. EOFError, naming `label`, when there are fewer.
+
+    By the kernel, which shares blocks where it can; through this process where it will not.
+    """
     done, by_kernel = 0, hasattr(os, "copy_file_range")
     while done < length:
         if by_kernel:
             try:
-                moved = os.copy_file_range(source, target, length - done, offset + done, done)
+                moved = os.copy_file_range(source, target, length - done, offset + done, at + done)
             except OSError as problem:
                 if problem.errno not in NO_SUCH_WAY:
                     raise
                 by_kernel = False
                 continue
         else:
-            moved = os.pwrite(target, os.pread(source, min(PIECE, length - done), offset + done), done)
+            moved = os.pwrite(target, os.pread(source, min(PIECE, length - done), offset + done), at + done)
         if not moved:
-            raise EOFError(f"a file became shorter while it was copied: {length - done} bytes are missing")
+            raise too_short(label, length - done)
         done += moved
+
+
+def too_short(label: str, missing: int) -> EOFError:
+    return EOFError(f"{label} has become shorter: {missing} bytes are missing")

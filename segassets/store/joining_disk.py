@@ -6,6 +6,7 @@ Source: the MaGGIe specification 1.6.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import fcntl
 import io
@@ -13,14 +14,12 @@ import mmap
 import os
 import struct
 from collections.abc import Iterable, Sequence
-from contextlib import closing
 
 from segassets.formats.inflate import crc32
 from segassets.sources.ref import Ref, files_at
-from segassets.store.copying import NO_SUCH_WAY
+from segassets.store.copying import copy_range, too_short
 from segassets.store.files import Folder
 
-PIECE = 16 * 2**20
 BUFFER = 4 * 2**20
 STEP = 2**18  # stays in the processor's cache
 BLOCK = 4096
@@ -39,7 +38,7 @@ def merge_on_disk(pieces: Iterable[bytes | Ref], path: str) -> tuple[int, int]:
         if _shares_blocks(pieces, out.fileno()) or not _set_direct(out.fileno(), True):
             size = _copy_pieces(pieces, out)
             return size, _crc_of(out.fileno(), size)
-        with closing(_Aligned(out.fileno())) as aligned:
+        with contextlib.closing(_Aligned(out.fileno())) as aligned:
             for piece in pieces:
                 aligned.add(piece)
         return aligned.size, aligned.crc
@@ -50,6 +49,9 @@ class _Aligned:
 
     def __init__(self, out: int):
         self._out, self._memory = out, mmap.mmap(-1, BUFFER)
+        if hasattr(mmap, "MADV_HUGEPAGE"):  # two pages to be held for each write instead of a thousand
+            with contextlib.suppress(OSError):
+                self._memory.madvise(mmap.MADV_HUGEPAGE)
         self._buffer = memoryview(self._memory)
         self._filled = self.size = self.crc = 0
 
@@ -64,7 +66,7 @@ class _Aligned:
             while offset < end:
                 count = os.preadv(source.fileno(), [self._room()[: min(STEP, end - offset)]], offset)
                 if count == 0:
-                    raise _too_short(piece.label, end - offset)
+                    raise too_short(piece.label, end - offset)
                 self._take(count)
                 offset += count
 
@@ -135,34 +137,16 @@ def _copy_pieces(pieces: Iterable[bytes | Ref], out: io.FileIO) -> int:
     size = 0
     for piece in pieces:
         if isinstance(piece, bytes):
+            out.seek(size)
             rest = memoryview(piece)
             while rest:
                 rest = rest[out.write(rest) :]
             size += len(piece)
         else:
             with _opened(piece) as source:
-                _copy_range(source.fileno(), piece.offset, piece.length, out.fileno(), piece.label)
+                copy_range(source.fileno(), piece.offset, piece.length, out.fileno(), size, piece.label)
             size += piece.length
     return size
-
-
-def _copy_range(source: int, offset: int, length: int, out: int, label: str) -> None:
-    """Copy to where the output stands; through this process where the kernel has no such call for the two files."""
-    end, by_kernel = offset + length, hasattr(os, "copy_file_range")
-    while offset < end:
-        if by_kernel:
-            try:
-                moved = os.copy_file_range(source, out, end - offset, offset_src=offset)
-            except OSError as problem:
-                if problem.errno not in NO_SUCH_WAY:
-                    raise
-                by_kernel = False
-                continue
-        else:
-            moved = os.write(out, os.pread(source, min(PIECE, end - offset), offset))
-        if moved == 0:
-            raise _too_short(label, end - offset)
-        offset += moved
 
 
 def _crc_of(file: int, size: int) -> int:
@@ -170,7 +154,3 @@ def _crc_of(file: int, size: int) -> int:
     for offset in range(0, size, BUFFER):
         crc = crc32(room[: os.preadv(file, [room], offset)], crc)
     return crc
-
-
-def _too_short(label: str, missing: int) -> EOFError:
-    return EOFError(f"{label} has become shorter: {missing} bytes are missing")
