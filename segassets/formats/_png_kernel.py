@@ -9,32 +9,25 @@ Rules: PNG specification (third edition) section 9. Pixels are packed into an in
 
 from __future__ import annotations
 
-import numba
 import numpy as np
 
-
-def _compiled(function):
-    """Compiled on the first call; kept on disk for the next process where there is a place for it."""
-    try:
-        return numba.njit(cache=True, nogil=True)(function)
-    except RuntimeError:  # no folder to keep it in
-        return numba.njit(nogil=True)(function)
+from segassets.formats.compiled import compiled
 
 
-@_compiled
+@compiled
 def _sum(a, b):
     """Bytewise, modulo 256."""
     low, high = np.uint32(0x7F7F7F7F), np.uint32(0x80808080)
     return ((a & low) + (b & low)) ^ ((a ^ b) & high)
 
 
-@_compiled
+@compiled
 def _average(a, b):
     """Bytewise, rounded down."""
     return (a & b) + (((a ^ b) >> np.uint32(1)) & np.uint32(0x7F7F7F7F))
 
 
-@_compiled
+@compiled
 def _paeth(left, up, upleft, unit):
     if left == upleft:
         return up
@@ -52,7 +45,7 @@ def _paeth(left, up, upleft, unit):
     return found
 
 
-@_compiled
+@compiled
 def _predicted(kind, left, up, upleft, unit):
     if kind == 0:
         return np.uint32(0)
@@ -65,7 +58,7 @@ def _predicted(kind, left, up, upleft, unit):
     return _paeth(left, up, upleft, unit)
 
 
-@_compiled
+@compiled
 def _next_residual(raw, words, at, end):
     """The first byte from `at` on that is not zero, or `end`. `words`: the same data, eight bytes each, low ones first."""
     place = at >> 3
@@ -94,7 +87,7 @@ def _next_residual(raw, words, at, end):
     return min(at, end)
 
 
-@_compiled
+@compiled
 def add_rows(raw, words, first_row, rows, width, unit, starts, values, above, count):
     """Adds the runs of `rows` rows to `starts` (pixel places in scan order) and `values`: (first run of the last row,
     number of runs), the latter -1 when there are too many of them, -2 when a filter is unknown.

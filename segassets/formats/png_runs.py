@@ -10,11 +10,11 @@ Rules: PNG specification (third edition) 5 (chunks), 7.2 (scanlines), 9 (filters
 from __future__ import annotations
 
 import zlib
-from functools import cache
 
 import numpy as np
 
 from segassets.formats import _zlib
+from segassets.formats.compiled import Kernel
 from segassets.formats.label_map import Runs
 
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
@@ -22,7 +22,7 @@ _OCTETS = {(8, 0): 1, (16, 0): 2, (8, 2): 3, (8, 6): 4}  # bytes a pixel, by (bi
 _TYPES = {(8, 0): np.uint8, (16, 0): np.uint16}
 _BLOCK = 1 << 18  # bytes of rows at a time: they stay in the second-level cache
 _RAGGED = 4  # fewer pixels a run or a compressed byte than these: no label map
-_PATIENCE = 1 << 23  # pixels that a process reads before it spends 0.3 s on loading what is compiled
+KERNEL = Kernel("segassets.formats._png_kernel", patience=1 << 23)
 
 
 def read(data: bytes) -> Runs | None:
@@ -36,7 +36,7 @@ def read(data: bytes) -> Runs | None:
     kind = data[24], data[25]
     if kind not in _OCTETS or not 0 < width * height < 1 << 31:
         return None
-    kernel = _Compiled.after(width * height)
+    kernel = KERNEL.after(width * height)
     stream = _stream(data) if kernel is not None else None
     if stream is None or len(stream) * _RAGGED > width * height + 4096:
         return None
@@ -48,32 +48,9 @@ def read(data: bytes) -> Runs | None:
     return _runs(starts[:count], values[:count], (height, width), kind)
 
 
-class _Compiled:
-    """The compiled part, once a process has read so much that loading it pays."""
-
-    pixels = 0
-    wanted = True
-
-    @classmethod
-    def after(cls, pixels: int):
-        """The module, or None; `pixels`: how many are to be read now."""
-        cls.pixels += pixels
-        return _module() if cls.wanted and cls.pixels > _PATIENCE else None
-
-
-@cache
-def _module():
-    try:
-        from segassets.formats import _png_kernel
-    except ImportError:
-        return None
-    return _png_kernel
-
-
 def load() -> bool:
     """Load what is compiled at once; whether it is there."""
-    _Compiled.pixels = _PATIENCE
-    return _module() is not None
+    return KERNEL.load()
 
 
 def _stream(data: bytes) -> bytes | None:

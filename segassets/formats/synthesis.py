@@ -14,6 +14,8 @@ from dataclasses import dataclass, field
 import numpy as np
 from PIL import Image
 
+from segassets.formats.resample import BICUBIC, resized
+
 MIN_LEFT = 0.7
 TRIES = 3
 SCALES = (0.5, 0.9)
@@ -79,13 +81,13 @@ def compose(
         size = (int((box[2] - box[0]) * scale), int((box[3] - box[1]) * scale))
         if 0 in size:
             raise NotMade(f"{name} would have no pixels")
-        scaled.append((name, box, size, alpha.crop(box).resize(size), decode))
+        scaled.append((name, box, size, resized(alpha.crop(box), size, BICUBIC), decode))
     image, placed = background.copy(), []
     for name, box, size, alpha, decode in scaled:
         matte = np.take(OPACITY, np.asarray(alpha))
         place = _place(placed, matte, (width, height), random)
         if place is not None:
-            picture = decode().crop(box).resize(size)
+            picture = resized(decode().crop(box), size, BICUBIC)
             image.paste(picture, place, alpha)
             placed.append(Instance(name, *place, matte, picture, float(matte.sum(dtype=np.float64))))
     visible = [instance for instance in placed if instance.matte.any()]

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Mapping
 from typing import Any
-
-import numpy as np
-from PIL import Image
 
 from segassets.findings import info
 from segassets.formats.jpeg_canvas import on_black
 from segassets.formats.memory import keep_freed_memory
-from segassets.formats.png import gray_png, rgb_png
+from segassets.formats.pictures import UNREADABLE, grey, jpeg, opened, png
+from segassets.formats.png import gray_png
 from segassets.formats.synthesis import Composite, NotMade, chosen, compose, levels, on_frame
 from segassets.items import File, Made
 
@@ -41,12 +38,12 @@ def synthetic_image(
     keep_freed_memory()
     random = chosen(number, foregrounds, backgrounds)[2]
     try:
-        given = [(name, _grey(alpha), _decoder(picture)) for name, (picture, alpha) in people.items()]
-        made = compose(given, _opened(background[1]), random)
+        given = [(name, grey(alpha.read()), _decoder(picture)) for name, (picture, alpha) in people.items()]
+        made = compose(given, opened(background[1].read()), random)
         files = _files(number, made, lossless)
     except NotMade as why:
         return _not_made(number, str(why), background[0])
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as problem:
+    except UNREADABLE as problem:
         return _not_made(number, f"upstream fails on it, too: {problem}", background[0])
     names = [instance.name for instance in made.instances]
     return Made(files, _row(number, True, None, names, background[0]))
@@ -62,18 +59,8 @@ def _row(number: int, made: bool, why: str | None, names: list[str], background:
     return {column: [value] for column, value in zip(IMAGE_ROWS, values, strict=True)}
 
 
-def _opened(ref: Any) -> Image.Image:
-    picture = Image.open(io.BytesIO(ref.read()))
-    picture.load()
-    return picture
-
-
-def _grey(ref: Any) -> Image.Image:
-    return _opened(ref).convert("L")
-
-
 def _decoder(ref: Any):
-    return lambda: _opened(ref)
+    return lambda: opened(ref.read())
 
 
 def _files(number: int, made: Composite, lossless: bool) -> list[File]:
@@ -89,16 +76,3 @@ def _files(number: int, made: Composite, lossless: bool) -> list[File]:
     if lossless:
         files.append(File(f"lossless/{number}.png", png(made.image)))
     return files
-
-
-def jpeg(picture: Image.Image) -> bytes:
-    """Pillow's defaults: quality 75, colour at half the resolution."""
-    sink = io.BytesIO()
-    picture.save(sink, "JPEG")
-    return sink.getvalue()
-
-
-def png(picture: Image.Image) -> bytes:
-    """The picture without loss."""
-    array = np.asarray(picture)
-    return rgb_png(array) if array.ndim == 3 else gray_png(array)

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image
 
+from segassets.formats.resample import BILINEAR, resized
 from segassets.formats.synthesis import NotMade
 
 CLIP = 30
@@ -158,7 +159,7 @@ def mattes(given: Plan, level: str, alpha: Callable[[int, int], Image.Image]) ->
         shown: list[_Layer] = []
         pasted = []
         for k, clip in enumerate(given.clips):
-            scaled = alpha(k, frame).resize((clip.width, clip.height), Image.Resampling.BILINEAR)
+            scaled = resized(alpha(k, frame), (clip.width, clip.height), BILINEAR)
             layer = _Layer(np.asarray(scaled)[: given.size[1] - clip.y, : given.size[0] - clip.x])
             occlusion = _cover(shown, given.clips, layer, k, given.size)
             found.occlusion = max(found.occlusion, occlusion)

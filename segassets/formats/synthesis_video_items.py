@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -11,9 +10,10 @@ from PIL import Image
 
 from segassets.findings import info
 from segassets.formats.memory import keep_freed_memory
+from segassets.formats.pictures import UNREADABLE, grey, jpeg, opened, png, rgb, size_of
 from segassets.formats.png import gray_png
+from segassets.formats.resample import BILINEAR, resized
 from segassets.formats.synthesis import NotMade, on_frame
-from segassets.formats.synthesis_items import jpeg, png
 from segassets.formats.synthesis_video import Mattes, Plan, draw_background, drawn, mattes, plan
 from segassets.items import File, Made
 
@@ -52,28 +52,23 @@ class Source:
 
     def box(self, frame: int) -> tuple[int, int, int, int] | None:
         """Of what is not black; of RGBA pictures upstream looks at the luminance, not at the alpha."""
-        picture = opened((self._alphas or self.colours)[frame])
-        grey = picture.convert("L")
-        box = grey.getbbox()
         if self._alphas is not None:
-            self._keep(frame, grey, box)
-        elif picture.mode == "RGBA":
+            alpha = grey(self._alphas[frame].read())
+            box = alpha.getbbox()
+            self._keep(frame, alpha, box)
+            return box
+        picture = opened(self.colours[frame].read())
+        if picture.mode == "RGBA":
             alpha = picture.getchannel(3)
             self._keep(frame, alpha, alpha.getbbox())
         else:
             told = f"{self.colours[frame].label} is no RGBA picture, and its clip has no alphas"
             self._kept[frame] = NotMade(told)
-        return box
+        return picture.convert("L").getbbox()
 
     def _keep(self, frame: int, alpha: Image.Image, box: tuple[int, int, int, int] | None) -> None:
         box = box or (0, 0, 1, 1)
         self._kept[frame] = (box[:2], alpha.crop(box))
-
-
-def opened(ref: Any) -> Image.Image:
-    picture = Image.open(io.BytesIO(ref.read()))
-    picture.load()
-    return picture
 
 
 def synthetic_video(
@@ -99,9 +94,9 @@ def synthetic_video(
     try:
         sources = [Source(colours, alphas) for _, colours, alphas in clips]
         random = drawn(number, level, list_length)[1]
-        background = draw_background(random, stills, videos, lambda name: _size(backgrounds[name][0]))
+        background = draw_background(random, stills, videos, lambda name: size_of(backgrounds[name][0].read()))
         frames = backgrounds[background]
-        size = _size(frames[0])
+        size = size_of(frames[0].read())
         given = plan(random, level, [source.count for source in sources], size, len(frames), _boxes(sources))
         found = mattes(
             given, level, lambda k, frame: sources[k].alpha(given.clips[k].start + frame, given.clips[k].box)
@@ -109,15 +104,10 @@ def synthetic_video(
         files = list(_frames(number, given, found, sources, frames, lossless))
     except NotMade as why:
         return _not_made(number, str(why), names, background)
-    except (OSError, ValueError, IndexError, SyntaxError, Image.DecompressionBombError) as problem:
+    except UNREADABLE as problem:
         return _not_made(number, f"upstream fails on it, too: {problem}", names, background)
     files = [replace(file, path=f"{folder}/{file.path}") for file in files]
     return Made(files, _row(number, True, None, given.frames, names, background, found.occlusion))
-
-
-def _size(ref: Any) -> tuple[int, int]:
-    with Image.open(io.BytesIO(ref.read())) as picture:
-        return picture.size
 
 
 def _boxes(sources: Sequence[Source]):
@@ -131,11 +121,11 @@ def _frames(
     for frame in range(given.frames):
         wanted = min(given.background_start + frame, last)
         if ready[0] != wanted:
-            ready = (wanted, opened(backgrounds[wanted]).convert("RGB"))
+            ready = (wanted, rgb(backgrounds[wanted].read()))
         image = ready[1].copy()
         for k, clip in enumerate(given.clips):
-            colours = opened(sources[k].colours[clip.start + frame]).convert("RGB")
-            person = colours.crop(clip.box).resize((clip.width, clip.height), Image.Resampling.BILINEAR)
+            whole = rgb(sources[k].colours[clip.start + frame].read())
+            person = resized(whole.crop(clip.box), (clip.width, clip.height), BILINEAR)
             image.paste(person, (clip.x, clip.y), found.alphas[frame][k])
             values = on_frame(found.visible[frame][k], clip.x, clip.y, given.size)
             yield File(f"pha/{number:05d}/{frame:05d}/{k:02d}.png", gray_png(values))

@@ -145,7 +145,7 @@ def test_nothing_is_loaded_for_a_few_small_pictures():
 
 
 def test_without_numba_everything_is_decoded_by_pillow(monkeypatch):
-    monkeypatch.setattr(png_runs._Compiled, "wanted", False)
+    monkeypatch.setattr(png_runs.KERNEL, "wanted", False)
     data = png(SIZE, (16, 0), (b"\x02" + bytes(200)) * 50)
     assert png_runs.read(data) is None
     assert_same(panoptic.grey_runs(data, (16,), "a map"), pillows(data))

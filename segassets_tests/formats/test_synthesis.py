@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from segassets.formats import png_runs, resample
 from segassets.formats.png import gray_png
 from segassets.formats.synthesis import Instance, _covered, _exact_ratio, chosen, on_frame
 from segassets.formats.synthesis_items import synthetic_image
@@ -114,3 +115,16 @@ def test_an_empty_frame_pulls_the_box_to_the_corner_and_an_empty_clip_is_not_mad
     assert given.clips[0].box == (0, 0, 9, 9)
     with pytest.raises(NotMade):
         plan(random, "easy", [2], (60, 40), 1, lambda clip, start, frames: [None, None])
+
+
+def test_what_is_compiled_changes_no_byte(monkeypatch):
+    pytest.importorskip("numba")
+    assert resample.load() and png_runs.load()
+    people = [person(k) for k in range(5)]
+    made = {}
+    for wanted in (True, False):
+        monkeypatch.setattr(resample.KERNEL, "wanted", wanted)
+        monkeypatch.setattr(png_runs.KERNEL, "wanted", wanted)
+        made[wanted] = [[(f.path, f.data) for f in image(number, people).files] for number in range(4)]
+    assert made[True] == made[False]
+    assert any(made[True])
