@@ -23,5 +23,4 @@ def defs() -> dg.Definitions:
         own,
         dg.Definitions(resources=resources, executor=dg.in_process_executor),
     )
-    served = automated(datasets)
-    return dg.Definitions.merge(served, dg.Definitions(assets=cards(served)))
+    return automated(datasets, cards(datasets))

@@ -6,7 +6,13 @@ import dagster as dg
 
 
 def downloads(
-    dataset: str, partitions: dg.PartitionsDefinition, description: str, *, licence: str, link: str, citation: str
+    dataset: str,
+    partitions: dg.PartitionsDefinition | None,
+    description: str,
+    *,
+    licence: str,
+    link: str,
+    citation: str,
 ) -> dg.AssetSpec:
     """`<dataset>/raw`: a dataset's raw folder, with its licence, where it comes from and how to cite it."""
     return dg.AssetSpec(
@@ -15,6 +21,25 @@ def downloads(
         group_name=dataset,
         description=description,
         metadata={"licence": licence, "link": dg.MetadataValue.url(link), "citation": citation},
+    )
+
+
+def part_of(
+    downloaded: dg.AssetSpec, name: str, partitions: dg.PartitionsDefinition, description: str, **metadata
+) -> dg.AssetSpec:
+    """`<dataset>/<name>/raw`: what lies in a dataset's raw folder for one of several sets alike, with partitions of its own.
+
+    Dagster knows one version of raw files a partition, so each set has an asset of its own that says when its files
+    have changed. `metadata`: what is otherwise than the folder's licence, link and citation.
+    """
+    (dataset, _) = downloaded.key.path
+    return dg.AssetSpec(
+        [dataset, name, "raw"],
+        partitions_def=partitions,
+        group_name=downloaded.group_name,
+        deps=[downloaded.key],
+        description=description,
+        metadata={**downloaded.metadata, **metadata},
     )
 
 

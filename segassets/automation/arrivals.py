@@ -92,7 +92,7 @@ _ABOUT = (
 def new_datasets(groups: Sequence[Group], job: dg.JobDefinition) -> dg.SensorDefinition:
     """The sensor for everything that has none of its own. The cursor holds, for each group of assets, what its raw files
     looked like at the last tick, and how many runs were started for just that. Off until switched on."""
-    mine = [group for group in groups if getattr(group.partitions, "name", None) not in _watched]
+    mine = [group for group in groups if getattr(group.partitions, "name", None) not in _watched and group.reads]
 
     @dg.sensor(name=NEW_DATASETS, job=job, minimum_interval_seconds=SECONDS, description=_ABOUT)
     def sensor(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.SkipReason:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import dagster as dg
 
@@ -17,13 +17,15 @@ MIRRORED = dg.FreshnessPolicy.time_window(
 )
 
 
-def automated(datasets: dg.Definitions) -> dg.Definitions:
-    """The datasets with their automation."""
-    every = groups_of(datasets)
+def automated(datasets: dg.Definitions, cards: Sequence[dg.AssetsDefinition]) -> dg.Definitions:
+    """The datasets and their cards, with their automation. Cards are made at night: a card of a dataset that grows by a
+    thousand partitions would be made a thousand times if it followed each of them."""
+    described = dg.Definitions(assets=cards)
+    every = groups_of(dg.Definitions.merge(datasets, described))
     raw_partitions = _raw_partitions(datasets)
     fill = filling.range_job(every, raw_partitions)
     mine = dg.Definitions(
-        jobs=[*map(job, every), fill],
+        jobs=[*(job(group) for group in every if group.reads), fill],
         schedules=[filling.schedule(every, fill)],
         sensors=[
             changes.sensor(every, raw_partitions),
@@ -31,7 +33,8 @@ def automated(datasets: dg.Definitions) -> dg.Definitions:
             conditions.sensor(AUTOMATED),
         ],
     )
-    return dg.Definitions.merge(datasets.permissive_map_resolved_asset_specs(func=_policies, selection=None), mine)
+    followed = datasets.permissive_map_resolved_asset_specs(func=_policies, selection=None)
+    return dg.Definitions.merge(followed, described, mine)
 
 
 def groups_of(datasets: dg.Definitions) -> list[Group]:

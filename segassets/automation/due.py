@@ -20,7 +20,7 @@ from segassets.sources.raw import Listing, Raw
 from segassets.store import manifest, names
 from segassets.store.files import Entry
 from segassets.store.store import Store
-from segassets.work.job import Job
+from segassets.work.job import Job, Whole
 from segassets.work.make import fingerprint, input_versions
 
 THREADS = 16
@@ -52,6 +52,18 @@ class Look:
     @cached_property
     def _tried(self) -> dict[str, Entry]:
         return self.store.files.walk(f"{names.HOME}/tried")
+
+    def partitions(self, asset: str) -> list[str | None]:
+        """The partitions of an asset that are published."""
+        return self._partitions.get(f"{names.HOME}/manifests/{asset}", [])
+
+    @cached_property
+    def _partitions(self) -> dict[str, list[str | None]]:
+        found: dict[str, list[str | None]] = {}
+        for path in sorted(self._manifests):
+            folder, _, name = path.rpartition("/")
+            found.setdefault(folder, []).append(names.partition_of(name.removesuffix(".parquet")))
+        return found
 
     def footer(self, asset: str, partition: str | None) -> manifest.Footer | None:
         """Who made what is published; None when nothing is."""
@@ -89,13 +101,30 @@ class Look:
         job.raw = Raw(
             self.settings.raw, artifact.dataset, artifact.patterns(partition), self.settings.store, self.listing
         )
-        known = {}
+        known: dict[str, Known | WholeNow] = {}
         for name, key in artifact.inputs.items():
-            above = self.footer(key, partition) if name not in artifact.whole_inputs else None
-            if above is not None:
+            if name in artifact.whole_inputs:
+                known[name] = WholeNow(self, key)
+            elif (above := self.footer(key, partition)) is not None:
                 known[name] = Known(above.data_version)
         job.handles = known
         return job
+
+
+class WholeNow(Whole):
+    """All partitions of an input, by what the look remembers of them."""
+
+    def __init__(self, look: Look, asset: str):
+        super().__init__(look.store, asset)
+        self._look = look
+
+    def _read_version(self, partition: str | None) -> str:
+        footer = self._look.footer(self.asset, partition)
+        return footer.data_version if footer is not None else super()._read_version(partition)
+
+    @property
+    def partitions(self) -> list[str | None]:
+        return self._look.partitions(self.asset)
 
 
 def options(artifact: Artifact, footer: manifest.Footer | None) -> dict:
@@ -131,7 +160,7 @@ def due(group: Group, partition: str | None, look: Look) -> list[str]:
 def _has_input(artifact: Artifact, partition: str | None, look: Look) -> bool:
     """Whether it is made from something, and that is there."""
     if not artifact.reads:
-        return bool(artifact.inputs)
+        return set(artifact.inputs) > set(artifact.whole_inputs) or any(map(look.partitions, artifact.inputs.values()))
     try:
         return bool(look.job(artifact, partition).raw.files)
     except ValueError:  # a key by hand that no file can be called
@@ -144,7 +173,7 @@ def _verdict(artifact: Artifact, partition: str | None, look: Look) -> str:
     job = look.job(artifact, partition)
     try:
         mark = fingerprint(job, input_versions(job), job.raw.fingerprint() if artifact.reads else {})
-    except (NotPublished, BeingPublished):
+    except (NotPublished, BeingPublished, Unreadable):
         return "kept" if footer is not None else "absent"
     if footer is not None and footer.fingerprint == mark:
         return "kept"

@@ -39,7 +39,7 @@ UNDER_WAY = [
 
 ABOUT = (
     "Every night at two (UTC), makes what is missing or stale wherever its raw input is there: new partitions, changed raw "
-    "files, changed code. One run a contiguous range of partitions of a dataset (at most "
+    "files, changed code; and the cards of datasets of which something else was published. One run a contiguous range of partitions of a dataset (at most "
     f"{PARTITIONS_PER_RUN}), with all assets that are due. What could not be made is named once, by the run that "
     "tried, and tried again only when its input or the code has changed. Options that were chosen when something was "
     "made are kept."

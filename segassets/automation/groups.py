@@ -33,6 +33,11 @@ class Group:
     def keys(self) -> list[str]:
         return [artifact.key for artifact in self.artifacts]
 
+    @property
+    def reads(self) -> bool:
+        """Whether any of them is made from raw files; a card is not."""
+        return any(artifact.reads for artifact in self.artifacts)
+
     def partition_keys(self, instance: dg.DagsterInstance) -> list[str | None]:
         """All keys that are registered, in Dagster's order."""
         if self.partitions is None:

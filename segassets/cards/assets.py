@@ -29,7 +29,9 @@ NO_ARTIFACT = (CARD, "download")  # a download's files are in the raw folder
 
 def cards(definitions: dg.Definitions) -> list[dg.AssetsDefinition]:
     """A card for each dataset among the definitions."""
-    specs = {spec.key.to_user_string(): spec for spec in definitions.resolve_all_asset_specs()}
+    # Not resolved by Dagster: sensors name jobs that are made only when all assets are known.
+    listed = (asset.specs if isinstance(asset, dg.AssetsDefinition) else [asset] for asset in definitions.assets or ())
+    specs = {spec.key.to_user_string(): spec for specs in listed for spec in specs if isinstance(spec, dg.AssetSpec)}
     by_dataset: dict[str, list[Artifact]] = {}
     for key, declared in registry().items():
         dataset, _, name = key.rpartition("/")

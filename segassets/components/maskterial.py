@@ -12,6 +12,7 @@ import dagster as dg
 from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
 
 from segassets.components import maskterial_assets as assets
+from segassets.components import maskterial_raw
 from segassets.components.maskterial_download import RECORD, download_asset
 from segassets.errors import UsageError
 from segassets.formats.flake_items import MAX_LAYERS
@@ -213,7 +214,9 @@ class MaskTerialDataset(_Flakes, dg.Component, dg.Resolvable):
 
     def build_defs(self, context: dg.ComponentLoadContext) -> dg.Definitions:
         made = [*assets.split_assets("maskterial", self), assets.few_shot_asset("maskterial", self)]
-        return dg.Definitions(assets=[*made, download_asset("maskterial", self)])
+        return dg.Definitions(
+            assets=[maskterial_raw.of_dataset("maskterial", self), *made, download_asset("maskterial", self)]
+        )
 
 
 class MaskTerialSynthetic(_Flakes, dg.Component, dg.Resolvable):
@@ -259,8 +262,13 @@ class MaskTerialSynthetic(_Flakes, dg.Component, dg.Resolvable):
         return Recipe(**{"material": self.dataset, **said, "layers": layers})
 
     def build_defs(self, context: dg.ComponentLoadContext) -> dg.Definitions:
-        made = assets.split_assets("maskterial_synthetic", self)
-        return dg.Definitions(assets=[*made, download_asset("maskterial_synthetic", self)])
+        family = "maskterial_synthetic"
+        made = [
+            maskterial_raw.of_dataset(family, self),
+            *assets.split_assets(family, self),
+            download_asset(family, self),
+        ]
+        return dg.Definitions(assets=made)
 
     @property
     def zip_name(self) -> str:

@@ -13,6 +13,7 @@ from segassets.components import maskterial_generate as rendered
 from segassets.components import maskterial_release as release
 from segassets.components import maskterial_show as show
 from segassets.components import maskterial_sources as sources
+from segassets.components.maskterial_raw import PARTITIONS
 from segassets.errors import Skip
 from segassets.findings import BadItem, error, info, warning
 from segassets.formats import few_shot as few
@@ -21,7 +22,6 @@ from segassets.items import File
 from segassets.store.handle import Handle
 from segassets.work.plans import Items, each, files, groups
 
-SPLITS = dg.StaticPartitionsDefinition(list(sources.SPLITS))
 SHOTS = dg.StaticPartitionsDefinition([str(shot) for shot in few.SHOTS])
 RUNS = dg.StaticPartitionsDefinition([str(run) for run in few.RUNS])
 FEW_SHOT = dg.MultiPartitionsDefinition({"shot": SHOTS, "run": RUNS})
@@ -56,9 +56,10 @@ def annotations_asset(top: str, declared) -> dg.AssetsDefinition:
 
     @artifact(
         f"{top}/{declared.dataset}/annotations",
-        SPLITS,
+        PARTITIONS,
         into=f"{top}/{declared.dataset}/RLE_annotations",
         reads=declared.reads,
+        raw=f"{declared.dataset}/raw",
         rows=maskterial.ROWS,
         code_version=declared.version("1"),
         check=partial(show.check_annotations, declared),
@@ -81,9 +82,10 @@ def synthetic_annotations_asset(top: str, declared) -> dg.AssetsDefinition:
 
     @artifact(
         f"{top}/{declared.dataset}/annotations",
-        SPLITS,
+        PARTITIONS,
         into=f"{top}/{declared.dataset}/RLE_annotations",
         reads=declared.reads,
+        raw=f"{declared.dataset}/raw",
         rows=maskterial.ROWS,
         code_version=declared.version("1"),
         check=partial(show.check_annotations, declared),
@@ -175,9 +177,10 @@ def counted(declared, split: str, found: int, strict: bool) -> list:
 def images_asset(top: str, declared) -> dg.AssetsDefinition:
     @artifact(
         f"{top}/{declared.dataset}/images",
-        SPLITS,
+        PARTITIONS,
         into=f"{top}/{declared.dataset}/{{partition}}_images",
         reads=declared.reads,
+        raw=f"{declared.dataset}/raw",
         code_version=declared.version("1", "source", "classes", "layers", *declared.rendered_as),
         show=show.images,
     )
@@ -208,9 +211,10 @@ def _image_item(raw, found, row) -> dict:
 def semantic_masks_asset(top: str, declared) -> dg.AssetsDefinition:
     @artifact(
         f"{top}/{declared.dataset}/semantic_masks",
-        SPLITS,
+        PARTITIONS,
         into=f"{top}/{declared.dataset}/{{partition}}_semantic_masks",
         reads=declared.reads,
+        raw=f"{declared.dataset}/raw",
         code_version=declared.version("1", "source", "mask_threshold"),
         show=show.semantic_masks,
     )
@@ -234,9 +238,10 @@ def semantic_masks_asset(top: str, declared) -> dg.AssetsDefinition:
 def meta_data_asset(top: str, declared) -> dg.AssetsDefinition:
     @artifact(
         f"{top}/{declared.dataset}/meta_data",
-        SPLITS,
+        PARTITIONS,
         into=f"{top}/{declared.dataset}/meta_data",
         reads=declared.reads,
+        raw=f"{declared.dataset}/raw",
         code_version=declared.version("1", "source"),
     )
     def meta_data(annotations, raw, partition):

@@ -86,10 +86,9 @@ class Job:
     def _inputs(self) -> dict[str, Any]:
         handles: dict[str, Any] = dict(self.handles)
         for name, key in self.artifact.inputs.items():
-            if name in self.artifact.whole_inputs:
-                handles[name] = Whole(self.store, key)
-            elif name not in handles:
-                handles[name] = self.store.handle(key, self.partition)
+            if name not in handles:
+                whole = name in self.artifact.whole_inputs
+                handles[name] = Whole(self.store, key) if whole else self.store.handle(key, self.partition)
         return handles
 
     @cached_property

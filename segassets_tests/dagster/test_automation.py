@@ -229,6 +229,21 @@ def test_changed_raw_files_are_noted_once_and_make_stale_what_was_made_from_them
     assert automation.tick("raw_changed") == [] and automation.observed == []
 
 
+def test_the_files_of_each_of_many_datasets_alike_are_followed(fresh: Platform):
+    annotation = fresh.raw / "maskterial/GrapheneH/labelme/train/run/0.json"
+    annotation.parent.mkdir(parents=True)
+    annotation.write_text("{}")
+    automation = Automation(fresh)
+    both = {("maskterial/GrapheneH/raw", "train"), ("maskterial/GrapheneH/raw", "test")}
+    automation.tick("raw_changed")
+    assert both <= set(automation.observed)
+    automation.tick("raw_changed")
+    assert automation.observed == []
+    annotation.write_text("{ }")
+    automation.tick("raw_changed")
+    assert set(automation.observed) == both, "and no other dataset of the family"
+
+
 def test_no_tick_notes_more_than_its_share_and_the_next_goes_on(fresh: Platform, monkeypatch):
     for number in range(2, 7):
         shard(fresh.raw / f"sa1b/sa_{number:06}.tar", first=5, images=1)

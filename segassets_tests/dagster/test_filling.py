@@ -51,6 +51,10 @@ def test_one_run_makes_all_that_lies_side_by_side(fresh: Platform):
         automation, "eval_manifest"
     )
     assert fresh.stale() == {} and set(fresh.stale(OTHER)) == {"captions", "controlnet_train"}
+    night = automation.night()
+    assert ranges(night) == [("sa1b_card", ["card"], [])], "the card of what was made, a night later"
+    assert automation.carry_out(night)[0].success
+    assert "sa1b/masks" in (fresh.store / ".segassets/cards/sa1b/README.md").read_text()
     assert automation.night() == [] and "nothing is missing or stale" in automation.said
 
 
