@@ -74,13 +74,10 @@ def main() -> None:
 
 def _unexpected(problem: BaseException) -> str:
     """An error nobody foresaw, in one line. A database that is away comes wrapped by whoever gave up asking it."""
-    cause: BaseException | None = problem
-    while cause is not None:
-        # Only what SQLAlchemy raises has both: the statement it was about, and the driver's own error.
-        if hasattr(cause, "statement") and isinstance(getattr(cause, "orig", None), Exception):
-            said = " ".join(str(cause.orig).split())
-            return f"Dagster's database did not answer: {said}. Check it, and `storage:` in dagster.yaml"
-        cause = cause.__cause__ or cause.__context__
+    from segassets.instance import of_database
+
+    if said := of_database(problem):
+        return f"Dagster's database did not answer: {said}. Check it, and `storage:` in dagster.yaml"
     return f"{type(problem).__name__}: {problem} (a fault of segassets: please report it; SEGASSETS_DEBUG=1)"
 
 
@@ -297,16 +294,24 @@ def inspect(layout, path, options, as_json) -> int:
 )
 def ui(port, read_only, no_daemon, workspace, public_urls) -> int:
     """Dagster's UI and daemon on 127.0.0.1, guarded against other sites' pages."""
-    from segassets import partitions
     from segassets.settings import load, prepare_dagster_home
     from segassets.ui.serve import serve
 
-    if workspace is not None or read_only:
-        prepare_dagster_home(load())
-    else:
-        catalogue = _catalogue()
-        partitions.register(catalogue.definitions and catalogue.instance, catalogue.settings)
+    prepare_dagster_home(load())
+    if workspace is None and not read_only:
+        _register()
     return serve(port, read_only, workspace, daemon=not no_daemon, public_urls=public_urls)
+
+
+def _register() -> None:
+    """Make partitions of what lies in the raw folder. Records can be looked at without it, when it is away."""
+    try:
+        _catalogue().register()
+    except UsageError:
+        raise
+    except (SegassetsError, OSError) as problem:
+        told = plainly(problem) if isinstance(problem, OSError) else str(problem)
+        _complain(f"the raw folder was not looked at, so that new partitions are not there yet: {told}")
 
 
 @cli.command()
@@ -337,7 +342,7 @@ def explain(file, made_from, as_json) -> int:
         return 0
     for record in about if isinstance(about, list) else [about]:
         for name, value in record.items():
-            text = json.dumps(value) if isinstance(value, dict | list) else value
+            text = json.dumps(value) if isinstance(value, dict | list) else "-" if value is None else value
             click.echo(f"{name:14} {text}")
         click.echo()
     return 0

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import dagster as dg
@@ -11,6 +12,7 @@ from segassets.settings import Settings
 from segassets.sources.ref import files_at
 from segassets.store.names import valid_key
 
+ATTEMPTS = 5
 Find = Callable[[object], list[str]]
 
 
@@ -41,9 +43,20 @@ def register(instance: dg.DagsterInstance, settings: Settings, listing: object |
     """Register all keys that the raw folder gives; the new ones, by definition."""
     added = {}
     for name in _finders:
-        known = set(instance.get_dynamic_partitions(name))
-        new = [key for key in discover(settings, name, listing).keys if key not in known]
-        if new:
-            instance.add_dynamic_partitions(name, new)
-        added[name] = new
+        added[name] = add(instance, name, discover(settings, name, listing).keys)
     return added
+
+
+def add(instance: dg.DagsterInstance, name: str, keys: Sequence[str]) -> list[str]:
+    """Register the keys that are not yet; which those were. Another process may be doing the same at this moment."""
+    for attempt in range(ATTEMPTS):
+        known = set(instance.get_dynamic_partitions(name))
+        new = [key for key in keys if key not in known]
+        try:
+            if new:
+                instance.add_dynamic_partitions(name, new)
+            return new
+        except Exception as problem:  # each database has its own for a row that is there already
+            if not re.search("unique|duplicate", str(problem), re.IGNORECASE) or attempt == ATTEMPTS - 1:
+                raise
+    raise AssertionError("the last attempt has returned or raised")

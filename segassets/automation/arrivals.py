@@ -14,13 +14,14 @@ import dagster as dg
 
 from segassets import partitions, settings
 from segassets.automation import filling, observe
-from segassets.automation.due import Look, due, ranges
+from segassets.automation.due import Look, due, missing, ranges
 from segassets.automation.groups import AUTOMATED, Group
-from segassets.registry import readers
-from segassets.sources.raw import Listing, Raw
+from segassets.registry import readers, registry
+from segassets.sources.raw import Raw
 
 RUNS_PER_TICK = 20
 SECONDS = 60
+NAMED, NAME = 10, 60  # refused names that are shown, and their length
 NEW_DATASETS = "new_datasets"
 
 #: The dynamic partitions that have a sensor of their own.
@@ -32,7 +33,8 @@ def arrivals(
 ) -> dg.SensorDefinition:
     """A sensor that registers the keys which the raw folder gives, and starts `job` once for each that is not made.
 
-    `first`: the key of the asset that everything else is made from; where it is made, nothing is started. The cursor
+    `first`: the key of the asset that everything else is made from; where the store has it, or has noted that it cannot
+    be made from just these files, nothing is started: neither needs Dagster's own records. The cursor
     holds for each key what its raw files looked like at the last tick and when a run was started: one that fails is not
     started again before they have changed, and have then stayed as they are for a tick. Off until switched on.
     """
@@ -40,22 +42,22 @@ def arrivals(
 
     @dg.sensor(name=name, job_name=job, minimum_interval_seconds=SECONDS, description=about)
     def sensor(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.SkipReason:
-        known = settings.load()
-        listing = Listing(known.raw)
-        found = partitions.discover(known, definition.name, listing)
+        look = Look(settings.load())
+        found = partitions.discover(look.settings, definition.name, look.listing)
         if found.refused:
-            context.log.warning(f"{', '.join(found.refused)}: not possible as partition keys; rename the files")
+            context.log.warning(f"{_shown(found.refused)}: not possible as partition keys; rename the files")
         registered = set(context.instance.get_dynamic_partitions(definition.name))
         new = [key for key in found.keys if key not in registered]
-        made = context.instance.get_materialized_partitions(dg.AssetKey(first.split("/")))
         before = _cursor(context)
         after: dict[str, list[str]] = {}
         requests: list[dg.RunRequest] = []
         for key in found.keys:
-            if key in made:
+            if look.footer(first, key) is not None:
                 continue
-            version = _version(known, listing, first, key)
+            version = _version(look, first, key)
             seen, started = before.get(key, ["", ""])
+            if not missing(registry()[first], key, look):
+                started = version  # whoever has tried
             due = started != version and (not started or seen == version)
             if due and len(requests) < RUNS_PER_TICK:
                 requests.append(dg.RunRequest(run_key=f"{key} {version}", partition_key=key, tags=AUTOMATED))
@@ -76,10 +78,16 @@ def _cursor(context: dg.SensorEvaluationContext) -> dict:
     return found if isinstance(found, dict) else {}
 
 
-def _version(known: settings.Settings, listing: Listing, first: str, key: str) -> str:
+def _version(look: Look, first: str, key: str) -> str:
     """What the raw files of a partition look like."""
-    raw = Raw(known.raw, first.split("/")[0], readers(first, key), known.store, listing)
+    raw = Raw(look.settings.raw, first.split("/")[0], readers(first, key), look.settings.store, look.listing)
     return observe.look_at(raw)[0][:16]
+
+
+def _shown(names: Sequence[str]) -> str:
+    """Some names of files as they may stand in a line of a log, whatever they hold."""
+    shown = ", ".join(repr(name[:NAME]) + ("..." if len(name) > NAME else "") for name in names[:NAMED])
+    return shown + (f" and {len(names) - NAMED} more" if len(names) > NAMED else "")
 
 
 _ABOUT = (

@@ -157,6 +157,13 @@ def due(group: Group, partition: str | None, look: Look) -> list[str]:
     return wanted
 
 
+def missing(artifact: Artifact, partition: str | None, look: Look) -> bool:
+    """Whether nothing is published, and what it is made from is there and has not failed as it is."""
+    if look.footer(artifact.key, partition) is not None:
+        return False
+    return _has_input(artifact, partition, look) and _verdict(artifact, partition, look) == "due"
+
+
 def _has_input(artifact: Artifact, partition: str | None, look: Look) -> bool:
     """Whether it is made from something, and that is there."""
     if not artifact.reads:

@@ -18,6 +18,7 @@ from segassets.registry import registry
 from segassets.settings import Settings, is_remote, prepare_dagster_home
 from segassets.sources.raw import Raw
 from segassets.store.names import valid_key
+from segassets.store.s3_faults import check_endpoint
 from segassets.store.store import Store
 
 
@@ -40,6 +41,8 @@ class Catalogue:
     def __post_init__(self) -> None:
         _check_folder("SEGASSETS_RAW", self.settings.raw)
         _check_folder("SEGASSETS_STORE", self.settings.store)
+        if is_remote(self.settings.raw) or is_remote(self.settings.store):
+            check_endpoint()
         try:
             prepare_dagster_home(self.settings)
         except OSError as problem:
@@ -57,9 +60,10 @@ class Catalogue:
 
     @cached_property
     def instance(self) -> dg.DagsterInstance:
+        from segassets.instance import opened
         from segassets.runs import free_dead_runs
 
-        instance = dg.DagsterInstance.get()
+        instance = opened()
         free_dead_runs(instance)
         return instance
 
@@ -180,7 +184,7 @@ class Catalogue:
             and self.missing_raw(members[0], partition) is None
         ]
         for definition in new:
-            self.instance.add_dynamic_partitions(definition.name, [partition])
+            dynamic_partitions.add(self.instance, definition.name, [partition])
         return new
 
     def missing_raw(

@@ -9,6 +9,7 @@ import pyarrow.compute as pc
 
 from segassets.commands.catalogue import Catalogue
 from segassets.commands.lineage import Lineage, reads
+from segassets.commands.verify import difference
 from segassets.errors import SegassetsError, Unreadable
 from segassets.settings import is_remote
 from segassets.sources.ref import files_at
@@ -18,6 +19,7 @@ from segassets.store.store import Store
 
 LISTED = 100  # raw files and steps that are named one by one
 DEPTH = 16
+READ = 1 << 30  # bytes of a file that is read to say whether it is still the published one
 
 
 def explain(catalogue: Catalogue, file: str) -> dict:
@@ -67,6 +69,7 @@ def _about(catalogue: Catalogue, store: Store, footer: Footer, row: dict) -> dic
     changed = lineage.changed()
     return {
         "file": row["path"],
+        "now": _now(store, row),
         "bytes": row["bytes"],
         row["digest_kind"]: row["digest"].hex() if row["digest_kind"] == "sha256" else row["digest"].decode(),
         "asset": footer.asset,
@@ -97,6 +100,18 @@ def _about(catalogue: Catalogue, store: Store, footer: Footer, row: dict) -> dic
             for step in lineage.steps[1 : LISTED + 1]
         ],
     }
+
+
+def _now(store: Store, row: dict) -> str:
+    """Whether the file that is there is the one that was published; what follows speaks of that one."""
+    path, size = row["path"], row["bytes"]
+    entry = store.files.stat(path)
+    if entry is not None and entry.size == size > READ and row["digest_kind"] != "etag":
+        return (
+            f"of the size that was published, not read: it has more than {READ >> 30} GiB (segassets verify reads it)"
+        )
+    found = difference(store, entry, path, size, row["digest"], row["digest_kind"])
+    return "as published" if found is None else f"{found}; this is about the file that was published"
 
 
 def _raw_sources(catalogue: Catalogue, store: Store, footer: Footer, source: str | None, depth: int = 0) -> list[str]:

@@ -12,6 +12,8 @@ import dagster as dg
 from segassets import reporting
 from segassets.commands.catalogue import Catalogue, no_partition
 from segassets.errors import UsageError
+from segassets.instance import shortly
+from segassets.runs import process_tag
 from segassets.work.job import Job
 from segassets.work.make import is_current
 
@@ -250,7 +252,7 @@ def _run(
         result = catalogue.job.execute_in_process(
             asset_selection=asset_keys,
             partition_key=keys[0] if len(keys) == 1 else None,
-            tags={} if len(keys) == 1 else _range_tags(keys),
+            tags={**process_tag(), **({} if len(keys) == 1 else _range_tags(keys))},
             instance=catalogue.instance,
             run_config={"ops": ops, "loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
             raise_on_error=False,
@@ -288,6 +290,11 @@ def _report(
             asset = by_step.get(event.step_key, event.step_key)
             done.add(asset)
             yield Event("failed", asset, keys[0] if len(keys) == 1 else None, _why(event.step_failure_data))
+    if not result.success and not failed:
+        failed = True
+        for asset in (asset for asset in assets if asset not in done):
+            done.add(asset)
+            yield Event("failed", asset, keys[0] if len(keys) == 1 else None, _why_not_run(result))
     for asset, partition, reason in skipped:
         done.add(asset)
         yield Event("skipped", asset, partition, reason)
@@ -302,12 +309,19 @@ def _is_interrupt(data) -> bool:
 
 
 def _why(data) -> str:
-    if data.user_failure_data is not None and data.user_failure_data.description:
+    if getattr(data, "user_failure_data", None) is not None and data.user_failure_data.description:
         return data.user_failure_data.description
     error = data.error
     while error is not None and error.cause is not None:
         error = error.cause
     return (error.message if error is not None else "unknown").strip()
+
+
+def _why_not_run(result) -> str:
+    """Why a run failed though no step of it did: it could not begin, or not be recorded."""
+    ended = [event.job_failure_data for event in result.all_events if event.is_job_failure]
+    told = [shortly(_why(data)) for data in ended if data is not None and data.error is not None]
+    return "; ".join(told) or "the run ended before its steps: see it in the UI"
 
 
 def _sum(values: Mapping[str, Any]) -> str:

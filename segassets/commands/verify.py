@@ -100,18 +100,17 @@ def _problem(
     store: Store, listed: Mapping[str, Entry] | None, path: str, size: int, digest: bytes, kind: str
 ) -> str | None:
     try:
-        return _difference(store, listed, path, size, digest, kind)
+        # What lies in the top folders is in no listing.
+        entry = store.files.stat(path) if listed is None or path.count("/") < 2 else listed.get(path)
+        return difference(store, entry, path, size, digest, kind)
     except FileNotFoundError:
         return f"missing: {path}"
     except OSError as problem:
         return f"unreadable: {path}: {plainly(problem)}"
 
 
-def _difference(
-    store: Store, listed: Mapping[str, Entry] | None, path: str, size: int, digest: bytes, kind: str
-) -> str | None:
-    # What lies in the top folders is in no listing.
-    entry = store.files.stat(path) if listed is None or path.count("/") < 2 else listed.get(path)
+def difference(store: Store, entry: Entry | None, path: str, size: int, digest: bytes, kind: str) -> str | None:
+    """What is otherwise with a file than its manifest says; None when nothing is. Reads it. `entry`: what is there."""
     if entry is None:
         return f"missing: {path}"
     if entry.size != size:

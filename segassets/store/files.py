@@ -22,6 +22,7 @@ from functools import lru_cache
 from typing import Any, BinaryIO, Protocol
 
 from segassets.errors import SegassetsError
+from segassets.store import s3_faults
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 MAX_NAME_BYTES = 255
@@ -276,7 +277,11 @@ def _write_all(fd: int, data: bytes) -> None:
 
 
 #: How the SDK asks. Standard retry mode backs off on 500, 503, throttling, timeouts and dropped connections.
-CLIENT: dict[str, Any] = {"retries": {"max_attempts": 8, "mode": "standard"}, "max_pool_connections": 32}
+CLIENT: dict[str, Any] = {
+    "retries": {"max_attempts": 8, "mode": "standard"},
+    "connect_timeout": 10,
+    "max_pool_connections": 32,
+}
 
 
 @lru_cache(maxsize=4)
@@ -332,14 +337,23 @@ class Bucket:
         """Requests side by side; their answers in order. The first error ends it."""
         from fsspec.asyn import sync
 
-        try:
+        with self._explained():
             return sync(self.fs.loop, self._gather, calls)
-        except OSError as problem:
+
+    @contextlib.contextmanager
+    def _explained(self) -> Iterator[None]:
+        """Errors of the SDK as errors that a person can act on."""
+        try:
+            yield
+        except Exception as problem:
             if s3_code(problem) == "NoSuchBucket":
                 raise SegassetsError(
                     f"there is no bucket {self.bucket} ({self.root}); make it, or correct the URL"
                 ) from None
-            raise
+            told = s3_faults.explained(problem, self.root)
+            if told is None:
+                raise
+            raise told from problem
 
     async def _gather(self, calls: Sequence[Call]) -> list[dict[str, Any]]:
         gate = asyncio.Semaphore(CONCURRENT)
@@ -401,7 +415,8 @@ class Bucket:
         if end is not None and end <= start:
             return b""
         try:
-            return self.fs.cat_file(f"{self.bucket}/{self.key(path)}", start=start, end=end)
+            with self._explained():
+                return self.fs.cat_file(f"{self.bucket}/{self.key(path)}", start=start, end=end)
         except OSError as problem:
             if s3_code(problem) in ("InvalidRange", "416"):  # nothing lies at or behind `start`
                 return b""
@@ -416,7 +431,8 @@ class Bucket:
             async with answer["Body"] as body:
                 return answer, await body.read()
 
-        return sync(self.fs.loop, fetch)
+        with self._explained():
+            return sync(self.fs.loop, fetch)
 
     def open(self, path: str) -> BinaryIO:
         return self.fs.open(f"{self.bucket}/{self.key(path)}", "rb", block_size=8 * 2**20, cache_type="readahead")

@@ -9,6 +9,8 @@ name of its GraphQL endpoint.
 
 from __future__ import annotations
 
+import json
+import logging
 import re
 from collections.abc import Awaitable, Callable, Iterable, MutableMapping
 from typing import Any, NamedTuple
@@ -30,6 +32,9 @@ DEFAULT_PORTS = {"http": 80, "https": 443}
 HOST_NAME = re.compile(r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?|[0-9a-f:.]*:[0-9a-f:.]*")
 # A query in an address is short; a parser should not be kept busy with more.
 MAX_TOKENS = 10_000
+MAX_BODY = 32 * 2**20
+
+log = logging.getLogger("segassets.ui")
 
 # Sent with every answer. Framing would let a foreign page borrow the user's clicks; the resource policy keeps foreign
 # pages from embedding what a GET returns.
@@ -77,13 +82,14 @@ def public_names(url: str) -> tuple[frozenset[str], str]:
 class Guard:
     """ASGI middleware: lets through only what the UI itself, or a program on this machine, would send."""
 
-    def __init__(self, app: App, port: int, public_urls: Iterable[str] = ()) -> None:
+    def __init__(self, app: App, port: int, public_urls: Iterable[str] = (), read_only: bool = False) -> None:
         """`public_urls`: where people reach the UI besides the loopback names, through a proxy that asks for a login.
+        `read_only`: GraphQL may only ask, whatever the application itself would refuse.
 
         A page has to come from the name that it calls: one of another name of ours, on the visitor's own machine, is
         another site's.
         """
-        self.app = app
+        self.app, self.read_only = app, read_only
         own = loopback_hosts(port)
         self.origins = dict.fromkeys(own, frozenset(f"http://{host}" for host in own))
         for hosts, origin in map(public_names, public_urls):
@@ -102,13 +108,34 @@ class Guard:
             else:
                 await _refuse_websocket(refusal, scope, receive, send)
         elif scope["type"] == "http":
-            refusal = self._foreign(scope) or _unsafe(scope)
-            if refusal is None:
-                await self.app(scope, receive, _with_security_headers(send))
-            else:
-                await _refuse_http(refusal, _with_security_headers(send))
+            await self._http(scope, receive, _with_security_headers(send))
         else:
             raise ValueError(f"Guard does not know the connection type {scope['type']!r}")
+
+    async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
+        refusal = self._foreign(scope) or _unsafe(scope)
+        if refusal is None and scope["method"].upper() == "POST" and _is_graphql(scope["path"]):
+            body = await _body(receive)
+            refusal = _bad_document(body, self.read_only)
+            receive = _again(body, receive)
+        if refusal is not None:
+            await _refuse_http(refusal, send)
+            return
+        answered = False
+
+        async def noted(message: Message) -> None:
+            nonlocal answered
+            answered = True
+            await send(message)
+
+        try:
+            await self.app(scope, receive, noted)
+        except Exception as problem:
+            # Of requests that the UI does not make, such as /logs/x: no reason for a stack trace on somebody's terminal.
+            log.error("%s %s: %s: %s", scope["method"], scope["path"], type(problem).__name__, problem)
+            if answered:
+                raise
+            await _refuse_http(Refusal(500, "This request cannot be answered; the server goes on.\n"), send)
 
     def _foreign(self, scope: Scope) -> Refusal | None:
         """Is the request meant for another name, or sent by another site's page?"""
@@ -197,6 +224,48 @@ def _is_graphql(path: str) -> bool:
             return "graphql" in path.lower()
         path = decoded
     return True
+
+
+async def _body(receive: Receive) -> bytes | None:
+    """The whole body of a request; None when it is too long for a question."""
+    parts, size = [], 0
+    while True:
+        message = await receive()
+        parts.append(message.get("body", b""))
+        size += len(parts[-1])
+        if size > MAX_BODY:
+            return None
+        if message["type"] != "http.request" or not message.get("more_body"):
+            return b"".join(parts)
+
+
+def _again(body: bytes | None, receive: Receive) -> Receive:
+    """`receive`, as if the body had not been read yet."""
+    given = False
+
+    async def receive_again() -> Message:
+        nonlocal given
+        if given:
+            return await receive()
+        given = True
+        return {"type": "http.request", "body": body or b"", "more_body": False}
+
+    return receive_again
+
+
+def _bad_document(body: bytes | None, read_only: bool) -> Refusal | None:
+    """Is the body no GraphQL request at all, or one that would change something where only looking is allowed?"""
+    if body is None:
+        return Refusal(413, f"Refused: the request has more than {MAX_BODY >> 20} MiB.\n")
+    try:
+        document = json.loads(body)
+    except (ValueError, RecursionError):
+        document = None
+    if not isinstance(document, dict) or not isinstance(document.get("query"), str):
+        return Refusal(400, 'Refused: the body is no GraphQL request, a JSON object with the text "query".\n')
+    if read_only and not _is_pure_query(document["query"]):
+        return _forbidden("this UI is read-only: only valid queries are answered.")
+    return None
 
 
 def _queries(scope: Scope) -> list[str]:

@@ -29,6 +29,7 @@ from dagster import DagsterInstance
 from dagster._core.workspace.load_target import ModuleTarget, WorkspaceFileTarget, WorkspaceLoadTarget
 
 from segassets.errors import SegassetsError, UsageError
+from segassets.instance import opened
 from segassets.processes import process_start
 from segassets.runs import free_dead_runs
 from segassets.ui.guard import Guard, public_names
@@ -48,8 +49,6 @@ HEARTBEAT_SECONDS = 60
 # A daemon whose server was killed a moment ago needs this long to go.
 LOCK_SECONDS = 6
 LOCK_HELD_STATUS = 3
-# Another process may be creating the instance's tables.
-CREATION_SECONDS = 2
 # How many of our own ended daemons are known by name: several may have come and gone before the first heartbeat.
 OWN_DAEMONS = 20
 LOG_BYTES = 10_000_000
@@ -128,6 +127,7 @@ class _Interrupts:
         self._asked = False
         self._server: Any = None
         self._before: dict[int, Any] = {}
+        self._hook = sys.unraisablehook
 
     def serving(self, server: Any) -> None:
         """From now on signals end this server of uvicorn's. It has handlers of its own, but not at once: one that comes
@@ -139,14 +139,21 @@ class _Interrupts:
             raise KeyboardInterrupt
 
     def __enter__(self) -> _Interrupts:
+        sys.unraisablehook = self._on_unraisable
         if threading.current_thread() is threading.main_thread():
             for number in (signal.SIGINT, signal.SIGTERM):
                 self._before[number] = signal.signal(number, self._on_signal)
         return self
 
     def __exit__(self, *_: object) -> None:
+        sys.unraisablehook = self._hook
         for number, handler in self._before.items():
             signal.signal(number, handler)
+
+    def _on_unraisable(self, problem: Any) -> None:
+        """An interrupt that Python could not raise where it came is remembered, and no reason for a stack trace."""
+        if not issubclass(problem.exc_type, KeyboardInterrupt):
+            self._hook(problem)
 
     def _on_signal(self, *_: object) -> None:
         self._asked = True
@@ -164,14 +171,14 @@ def _serve(chosen: Chosen, target: Target, interrupts: _Interrupts) -> None:
     daemon: _Daemon | None = None
     with contextlib.ExitStack() as stack:
         stack.enter_context(listening)
-        instance = stack.enter_context(_instance())
+        instance = stack.enter_context(opened())
         try:
             if not chosen.read_only:
                 _report_dead_runs(instance)
             context = stack.enter_context(_webserver_context(instance, chosen.read_only, target))
             if chosen.daemon:
                 daemon = _start_daemon(instance, target)
-            _run_webserver(context, listening, chosen.public_urls, interrupts)
+            _run_webserver(context, listening, chosen, interrupts)
         finally:
             interrupts.raising = False
             _end(daemon, stack.pop_all())
@@ -204,25 +211,6 @@ def _listen(port: int) -> socket.socket:
             "or choose another port with --port N (0 takes a free one)."
         ) from error
     return listening
-
-
-def _instance() -> DagsterInstance:
-    """The instance of DAGSTER_HOME, or an error of one line."""
-    try:
-        try:
-            return DagsterInstance.get()
-        except Exception as error:
-            if "already exists" not in str(error):
-                raise
-            # Another process is creating the same SQLite tables at this moment: they will be there when it has done.
-            time.sleep(CREATION_SECONDS)
-            return DagsterInstance.get()
-    except Exception as error:
-        # Dagster raises many kinds here: no or a relative DAGSTER_HOME, a faulty dagster.yaml, a database that is away.
-        raise UsageError(
-            f"Dagster's instance cannot be opened ({_first_line(str(error)) or type(error).__name__}). "
-            "DAGSTER_HOME must name an existing folder by its absolute path; see dagster.yaml in it."
-        ) from error
 
 
 def _first_line(text: str) -> str:
@@ -260,7 +248,7 @@ def _webserver_context(instance: DagsterInstance, read_only: bool, target: Targe
 
 
 def _run_webserver(
-    context: WorkspaceProcessContext, listening: socket.socket, public_urls: Sequence[str], interrupts: _Interrupts
+    context: WorkspaceProcessContext, listening: socket.socket, chosen: Chosen, interrupts: _Interrupts
 ) -> None:
     """Answer requests until a signal comes."""
     import uvicorn
@@ -273,12 +261,12 @@ def _run_webserver(
 
         async def startup(self, sockets: list[socket.socket] | None = None) -> None:
             await super().startup(sockets)
-            for url in public_urls:
+            for url in chosen.public_urls:
                 _say(f"also answers to {url}, for a proxy before it")
             _say(f"segassets UI on http://{ADDRESS}:{port} (Ctrl-C ends it)")
 
     config = uvicorn.Config(
-        Guard(create_app_from_workspace_process_context(context), port, public_urls),
+        Guard(create_app_from_workspace_process_context(context), port, chosen.public_urls, chosen.read_only),
         log_level="error",
         access_log=False,
         server_header=False,
@@ -403,7 +391,7 @@ def _run_daemon(target: Target) -> int:
     setup_interrupt_handlers()
     try:
         with (
-            DagsterInstance.get() as instance,
+            opened() as instance,
             _daemon_lock(Path(instance.root_directory)) as lock,
             capture_interrupts(),
             daemon_controller_from_instance(

@@ -121,6 +121,20 @@ def test_explain_goes_down_to_what_was_read_and_says_whether_it_has_changed(made
     assert "sa1b/captions" in json.loads(call("explain", file, "--json").out)["since then"]
 
 
+def test_explain_says_whether_the_file_is_still_the_published_one(made: Platform, call):
+    photo = made.store / "sam-1b/sa_000000/sa_1.jpg"
+    assert "as published" in call("explain", photo).out
+    data = photo.read_bytes()
+    photo.unlink()
+    assert "missing: sam-1b/sa_000000/sa_1.jpg; this is about the file that was published" in call("explain", photo).out
+    for other in (b"short", data[:-1] + b"?"):
+        photo.unlink(missing_ok=True)
+        photo.write_bytes(other)
+        assert "changed: sam-1b/sa_000000/sa_1.jpg" in call("explain", photo).out
+    said = call("explain", made.store / "sam-1b/coco/sa_000000.json").out
+    assert "None" not in said
+
+
 def test_a_run_tells_the_ui_where_a_partition_came_from(seen: Platform):
     instance = seen.catalogue().instance
     event = instance.get_latest_materialization_event(dg.AssetKey(["sa1b", "images"])).asset_materialization

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import dagster as dg
 import pytest
 
+from segassets.runs import PROCESS_TAG, process_tag
 from segassets_tests.dagster.platform import OTHER, SHARD, SHARD_ASSETS, Platform, shard, touch
 
 
@@ -144,3 +146,20 @@ def test_a_folder_that_was_removed_by_hand_is_made_again(made: Platform, call):
     said = call("materialize", "sa1b/masks", "--partition", SHARD)
     assert said.status == 0 and f"made     sa1b/masks {SHARD}" in said.out
     assert (made.store / f"sam-1b/{SHARD}/sa_1/segmentation_0.png").exists()
+
+
+def test_a_run_that_cannot_begin_has_failed_and_says_why(fresh: Platform, call, monkeypatch):
+    logs = "module: dagster_aws.s3.compute_log_manager, class: S3ComputeLogManager"
+    (fresh.home / "dagster.yaml").write_text(f"compute_logs: {{{logs}, config: {{bucket: {{env: NO_SUCH_NAME}}}}}}")
+    assert "NO_SUCH_NAME" in call("materialize", "sa1b/shard_index", "--partition", SHARD).err, "told before any run"
+    monkeypatch.setattr("segassets.instance.opened", dg.DagsterInstance.get)
+    said = call("materialize", "sa1b/shard_index", "--partition", SHARD)
+    assert said.status == 1 and "failed   sa1b/shard_index sa_000000" in said.err and "skipped" not in said.out
+    assert "NO_SUCH_NAME" in said.err and len(said.err.splitlines()) < 5
+
+
+def test_a_run_names_its_process_before_its_first_step(fresh: Platform, call, monkeypatch):
+    monkeypatch.setattr("segassets.runs.tag_run", lambda *_: None)
+    assert call("materialize", "sa1b/shard_index", "--partition", SHARD).status == 0
+    (run,) = fresh.catalogue().instance.get_runs()
+    assert run.tags[PROCESS_TAG] == process_tag()[PROCESS_TAG]

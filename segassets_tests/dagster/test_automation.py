@@ -10,6 +10,7 @@ import pytest
 from segassets.automation import changes
 from segassets.automation.arrivals import RUNS_PER_TICK
 from segassets.sample import archives, cityscapes
+from segassets.settings import load, prepare_dagster_home
 from segassets_tests.dagster.platform import OTHER, SHARD, SHARD_ASSETS, Platform, evaluation_set, shard, touch
 from segassets_tests.dagster.ticks import Automation, ranges
 
@@ -66,6 +67,20 @@ def test_a_new_tar_becomes_a_partition_and_a_run(fresh: Platform):
 
 def test_a_shard_that_is_made_already_starts_nothing(made: Platform):
     assert Shards(made).shards() == [OTHER], "registered before, but never made"
+
+
+def test_a_new_database_makes_nothing_again(made: Platform, monkeypatch):
+    monkeypatch.setenv("DAGSTER_HOME", str(made.folder / "another"))
+    prepare_dagster_home(load())
+    assert Shards(made).shards() == [OTHER], "what the store has is not made for the sake of the records"
+
+
+def test_what_the_night_could_not_make_is_not_started_by_the_sensor(fresh: Platform):
+    shard(fresh.tar, first=1, bad=2)
+    sensor = Shards(fresh)
+    night = [request for request in sensor.night() if request.tags["segassets/fill"] == "sa1b"]
+    assert not sensor.carry_out(night)[0].success
+    assert [sensor.shards() for _ in range(3)] == [[], [], []]
 
 
 def test_many_new_shards_are_started_some_at_a_time(fresh: Platform):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -61,9 +62,12 @@ def ask(
     host: str | None = HOST,
     kind: str = "http",
     extensions: dict[str, Any] | None = None,
+    body: bytes = b'{"query": "{ version }"}',
+    read_only: bool = False,
+    app: App | None = None,
 ) -> Answer:
     """One request, written as the server hands it on, since clients tidy up what an attacker would not."""
-    app = App()
+    app = app or App()
     messages: list[dict[str, Any]] = []
     pairs = ([("host", host)] if host is not None else []) + list(headers)
     scope = {
@@ -76,12 +80,12 @@ def ask(
     }
 
     async def receive():
-        return {"type": "websocket.connect" if kind == "websocket" else "http.request"}
+        return {"type": "websocket.connect"} if kind == "websocket" else {"type": "http.request", "body": body}
 
     async def send(message):
         messages.append(message)
 
-    asyncio.run(Guard(app, PORT)(scope, receive, send))
+    asyncio.run(Guard(app, PORT, read_only=read_only)(scope, receive, send))
     return Answer(messages, app.calls)
 
 
@@ -543,3 +547,49 @@ def test_read_only_webserver_changes_nothing(webservers):
     assert server.guarded.post("/report_asset_materialization/thing", json={}).status_code in (401, 403)
     assert server.guarded.post("/graphql", json={"query": "{ version }"}).status_code == 200
     assert (server.partitions(), server.materializations()) == before
+
+
+# What a body may be
+
+
+@pytest.mark.parametrize("body", [b"", b"[]", b"3", b"{}", b'{"query": 3}', b"\xff", b"[" * 100_000, b'{"query": '])
+def test_a_body_that_is_no_graphql_request_is_refused_before_it_reaches_the_application(body):
+    answer = ask(JSON, method="POST", path="/graphql", body=body)
+    assert (answer.status, answer.reached) == (400, False)
+
+
+def test_a_body_without_end_is_refused(monkeypatch):
+    monkeypatch.setattr("segassets.ui.guard.MAX_BODY", 100)
+    answer = ask(JSON, method="POST", path="/graphql", body=b'{"query": "' + b"x" * 100 + b'"}')
+    assert (answer.status, answer.reached) == (413, False)
+
+
+def test_the_application_gets_the_body_as_it_came():
+    class Reader(App):
+        async def __call__(self, scope, receive, send) -> None:
+            self.got = await receive()
+            await super().__call__(scope, receive, send)
+
+    app = Reader()
+    body = json.dumps({"query": MUTATION}).encode()
+    assert ask(JSON, method="POST", path="/graphql", body=body, app=app).reached
+    assert app.got == {"type": "http.request", "body": body, "more_body": False}
+
+
+def test_a_read_only_ui_answers_queries_and_nothing_else():
+    for text, reached in (("{ version }", True), (MUTATION, False), ("subscription { x }", False), ("{", False)):
+        body = json.dumps({"query": text}).encode()
+        answer = ask(JSON, method="POST", path="/graphql", body=body, read_only=True)
+        assert answer.reached is reached
+        assert reached or answer.status == 403
+
+
+def test_a_fault_of_the_application_is_one_line_and_an_answer(caplog):
+    class Broken(App):
+        async def __call__(self, scope, receive, send) -> None:
+            raise AttributeError("no such run")
+
+    answer = ask(path="/logs/x", app=Broken())
+    assert answer.status == 500 and "the server goes on" in answer.text
+    assert [record.exc_info for record in caplog.records] == [None]
+    assert "/logs/x: AttributeError: no such run" in caplog.text
