@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
-import re
 import shutil
 import signal
 import subprocess
@@ -14,12 +12,11 @@ import zipfile
 from pathlib import Path
 
 import dagster as dg
-import httpx
 import pytest
 
 import segassets
 from segassets_tests.dagster.platform import IMAGES, SHARD, Platform
-from segassets_tests.dagster.web import LAUNCH, answered, asset, finished, launch, metadata
+from segassets_tests.dagster.web import LAUNCH, answered, asset, finished, launch, metadata, real_ui
 
 PROJECT = Path(segassets.__file__).parents[1]
 COMMAND = "import sys; from segassets.cli import console; sys.argv[0] = 'segassets'; console()"
@@ -135,23 +132,14 @@ def test_a_wheel_holds_everything_and_loads_from_anywhere(tmp_path):
 
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="the UI ends its processes through /proc")
 def test_a_partition_is_materialized_in_the_real_ui(fresh: Platform):
-    ui = start("ui", "--port", "0", stderr=subprocess.STDOUT)
-    try:
-        address = next(found[0] for line in ui.stdout if (found := re.findall(r"http://127\.0\.0\.1:\d+", line)))
-        with httpx.Client(base_url=address, timeout=60) as client:
+    with real_ui() as client:
 
-            def ask(query: str, **variables):
-                return answered(client.post, query, variables)
+        def ask(query: str, **variables):
+            return answered(client.post, query, variables)
 
-            assert asset(ask, "sa1b/masks")["partitionKeys"] == [SHARD, "sa_000001"]
-            run = launch(ask, "sa1b/shard_index", "sa1b/mask_table", partition=SHARD)
-            assert finished(ask, run) == "SUCCESS"
-            assert "data:image/png;base64," in metadata(ask, "sa1b/mask_table", SHARD)["preview"]["mdStr"]
-            refused = client.post("/graphql", json={"query": LAUNCH}, headers={"Origin": "http://elsewhere.example"})
-            assert refused.status_code == 403
-    finally:
-        ui.send_signal(signal.SIGTERM)
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            ui.communicate(timeout=30)
-        ui.kill()
-    assert ui.returncode == 0
+        assert asset(ask, "sa1b/masks")["partitionKeys"] == [SHARD, "sa_000001"]
+        run = launch(ask, "sa1b/shard_index", "sa1b/mask_table", partition=SHARD)
+        assert finished(ask, run) == "SUCCESS"
+        assert "data:image/png;base64," in metadata(ask, "sa1b/mask_table", SHARD)["preview"]["mdStr"]
+        refused = client.post("/graphql", json={"query": LAUNCH}, headers={"Origin": "http://elsewhere.example"})
+        assert refused.status_code == 403

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import contextlib
+import re
+import signal
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import dagster as dg
+import httpx
 from dagster._core.workspace.context import WorkspaceProcessContext
 from dagster._core.workspace.load_target import ModuleTarget
 from dagster_webserver.app import create_app_from_workspace_process_context
@@ -36,6 +41,24 @@ def webserver(platform: Platform) -> Iterator[tuple[WorkspaceProcessContext, Ask
         TestClient(create_app_from_workspace_process_context(context)) as client,
     ):
         yield context, lambda query, **variables: answered(client.post, query, variables)
+
+
+@contextlib.contextmanager
+def real_ui() -> Iterator[httpx.Client]:
+    """`segassets ui` as a process of its own, with its daemon; it has to end well."""
+    code = "import sys; from segassets.cli import console; sys.argv[1:] = ['ui', '--port', '0']; console()"
+    told = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
+    ui = subprocess.Popen([sys.executable, "-c", code], **told)
+    try:
+        address = next(found[0] for line in ui.stdout if (found := re.findall(r"http://127\.0\.0\.1:\d+", line)))
+        with httpx.Client(base_url=address, timeout=60) as client:
+            yield client
+    finally:
+        ui.send_signal(signal.SIGTERM)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            ui.communicate(timeout=30)
+        ui.kill()
+    assert ui.returncode == 0
 
 
 def answered(post: Callable, query: str, variables: dict, path: str = "/graphql") -> Any:
