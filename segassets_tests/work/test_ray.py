@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import threading
@@ -16,7 +17,7 @@ from segassets.store.stage import Place
 from segassets.store.store import Store
 from segassets.work import node, ray_cluster
 from segassets_tests.store.trees import leftovers, manifests, published
-from segassets_tests.work.platform import Platform, write_raw
+from segassets_tests.work.platform import SHARD, Platform, shard, write_raw
 from segassets_tests.work.ray_nodes import Nodes
 from segassets_tests.work.toys import Toys
 
@@ -201,6 +202,31 @@ def test_a_killed_run_resumes_and_comes_to_the_same(nodes, tmp_path):
     assert "Traceback" not in said and "raylet" not in said
     assert same(Store(cluster.store), Store(local.store))
     assert leftovers(Store(cluster.store)) == []
+
+
+@needs_ray
+def test_with_raw_and_store_on_s3_a_killed_run_resumes_and_comes_to_the_same(s3, tmp_path):
+    """Workers on both nodes read the bucket and write to it themselves; their credentials are their own environment's."""
+    s3.at("raw").write(f"sa1b/{SHARD}.tar", shard(IMAGES))
+    local = Platform(s3.url("raw"), s3.url("local"), tmp_path / "home1", workers=2)
+    local.must("materialize", "sa1b/masks")
+    with contextlib.closing(Nodes()) as nodes:  # started with the bucket's address and keys
+        nodes.add()
+        extra = {**nodes.environment, "SEGASSETS_ENGINE": "ray"}
+        cluster = Platform(s3.url("raw"), s3.url("store"), tmp_path / "home2", extra=extra)
+        process = cluster.start("materialize", "sa1b/masks")
+        until(lambda: process.poll() is not None or any("/batches/" in key for key in s3.keys("store")))
+        process.kill()
+        process.communicate()
+        until(lambda: not at_work(nodes), 15)
+        process = cluster.start("materialize", "sa1b/masks")
+        until(lambda: process.poll() is not None or at_work(nodes))
+        nodes.kill()
+        said, _ = process.communicate(timeout=240)
+        assert process.returncode == 0, said
+    assert same(Store(cluster.store), Store(local.store))
+    assert s3.uploads() == [] and not [key for key in s3.keys("store/.segassets/") if "/stages/" in key]
+    assert "as published" in local.must("verify", "sa1b/masks")
 
 
 @needs_ray
