@@ -13,13 +13,14 @@ from typing import NamedTuple
 import numpy as np
 
 from segassets.findings import BadItem, error
+from segassets.formats.cityscapes import CITY
 from segassets.formats.cityscapes_vps_labels import FIRST_INSTANCE, FIRST_THING, VOID
 from segassets.formats.panoptic import png_size
 
 DVPS_VOID = 32 * FIRST_INSTANCE
 FRAMES_A_VIDEO = 6
 
-_STEM = re.compile(r"([0-9]{6})_([0-9]{6})_(([A-Za-z][A-Za-z-]{0,63})_([0-9]{6})_([0-9]{6}))")
+_STEM = re.compile(rf"([0-9]{{6}})_([0-9]{{6}})_({CITY}_[0-9]{{6}}_[0-9]{{6}})")
 _ENDING = "_depth.png"
 
 

@@ -12,6 +12,7 @@ from collections.abc import Iterable
 from typing import Literal, NamedTuple
 
 from segassets.findings import BadItem, Finding, error, warning
+from segassets.formats.cityscapes import CITY
 
 Kind = Literal["photograph", "colour_mask", "instance_map"]
 
@@ -21,7 +22,7 @@ _ENDINGS: dict[Kind, tuple[str, str]] = {
     "colour_mask": ("_final_mask.png", "_gtFine_color.png"),
     "instance_map": ("_original_image_instance_greyscale.png", "_gtFine_instanceIds.png"),
 }
-_IMAGE_ID = re.compile(r"([0-9]{4})_([0-9]{4})_([A-Za-z][A-Za-z-]{0,63})_([0-9]{6})_([0-9]{6})")
+_IMAGE_ID = re.compile(rf"([0-9]{{4}})_([0-9]{{4}})_({CITY})_([0-9]{{6}})_([0-9]{{6}})")
 
 
 class FrameName(NamedTuple):

@@ -13,6 +13,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from importlib import resources
 
 from segassets.findings import BadItem, Finding, error, warning
+from segassets.formats.cityscapes import CITY
 from segassets.formats.cityscapes_vps_frames import FrameName
 from segassets.formats.cityscapes_vps_labels import CATEGORIES, REPAIRED_CATEGORIES
 
@@ -25,7 +26,7 @@ LABELLED, STEP, CENTRAL = 6, 5, 4
 SNIPPET, CENTRAL_POSITION = 30, 20
 DATE = "2020-06-18 00:00:00.000000"  # of the release; a clock would make every run another version
 
-_NAME = re.compile(r"([A-Za-z][A-Za-z-]{0,63})_([0-9]{6})_([0-9]{6})")
+_NAME = re.compile(rf"({CITY})_([0-9]{{6}})_([0-9]{{6}})")
 _EXAMPLES = 3
 
 

@@ -42,5 +42,5 @@ def test_an_error_of_the_listing_costs_an_item(tmp_path, where, lost):
     outcome = prepared(tmp_path, [*findings, warning("odd", "costs nothing")], 1.0)
     assert outcome.footer.counts["rejected"] == lost
     if lost:
-        with pytest.raises(PartitionRejected, match="items rejected, allowed are 0.00%"):
+        with pytest.raises(PartitionRejected, match=r"items rejected, allowed are 0\.00%"):
             prepared(tmp_path, findings, 0.0)
