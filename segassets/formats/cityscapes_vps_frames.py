@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Literal, NamedTuple
 
 from segassets.findings import BadItem, Finding, error, warning
@@ -134,7 +135,9 @@ def frames_from_release_list(data: bytes) -> tuple[list[FrameName], list[Finding
         try:
             frame = _frame_of_record(record)
         except BadItem as problem:
-            findings.append(error(problem.findings[0].code, problem.findings[0].message, index=index))
+            image = record.get("id") if isinstance(record, dict) else None
+            image = image if isinstance(image, str) and _IMAGE_ID.fullmatch(image) else None
+            findings.append(replace(problem.findings[0], image=image, index=index))
         else:
             frames.setdefault(frame.image_id, []).append(frame)
     unique, duplicates = _unique(frames, "photograph")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator
-from typing import Any
 
 import numpy as np
 
@@ -13,7 +12,7 @@ from segassets.formats import cityscapes_dvps as dvps
 from segassets.formats import cityscapes_vps as vps
 from segassets.formats import cityscapes_vps_instances as instances
 from segassets.formats import label_map, png
-from segassets.formats.cityscapes_items import about, checked
+from segassets.formats.cityscapes_items import about, checked, photograph_file
 from segassets.formats.panoptic import content, ids_png
 from segassets.items import File, Made
 
@@ -33,7 +32,6 @@ VIDEO_ROWS = {"frame": "string", "central": "bool", "height": "int32", "width": 
 INSTANCE_ROWS = {"frame": "string", "instances": "int32", "annotations": "string"}
 CLASSES = len(vps.CATEGORIES) + 1  # the nineteen categories, and void
 _VOID_SHARE = 0.4
-_HEAD = 64  # bytes of a PNG that say what it is
 
 
 def labelmap_file(frame: str, cls: bytes, name: str, ego_to_road: bool = False) -> Made:
@@ -128,20 +126,19 @@ def photo_file(frame: str, name: str, photo: bytes, own: bytes) -> Made:
 def dvps_files(frame: str, stem: str, pan: bytes, photo: list, depth: list) -> Made:
     """The triplet of a DVPS frame: photograph and depth as they are, and 1000 category + instance, void 32000.
 
-    `photo`, `depth`: a reference each, in a list.
+    `photo`, `depth`: a reference each, in a list. The depth map is decoded to see that it is one; a plain file is
+    linked all the same.
     """
     runs = checked(frame, vps.instance_runs, pan)
-    checked(frame, dvps.check_depth, depth[0].read(_HEAD), runs.shape)
+    where = depth[0].label
+    data = depth[0].read()
+    findings = about(frame, checked(frame, dvps.check_depth, data, runs.shape, path=where), where)
     table = dvps.instance_train_ids(runs.values)
-    return Made(
-        [
-            _as_it_is(f"{stem}_leftImg8bit.png", photo[0]),
-            _map_file(f"{stem}_gtFine_instanceTrainIds.png", runs, table),
-            _as_it_is(f"{stem}_depth.png", depth[0]),
-        ]
-    )
-
-
-def _as_it_is(name: str, source: Any) -> File:
-    """A plain file is linked; a member of a zip has to be read."""
-    return File(name, source.read() if getattr(source, "packed", False) else source)
+    name = f"{stem}_leftImg8bit.png"
+    packed = getattr(photo[0], "packed", False)
+    files = [
+        *(photograph_file(frame, name, photo[0].read()).files if packed else [File(name, photo[0])]),
+        _map_file(f"{stem}_gtFine_instanceTrainIds.png", runs, table),
+        File(f"{stem}_depth.png", data if getattr(depth[0], "packed", False) else depth[0]),
+    ]
+    return Made(files, findings=findings)

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from segassets.findings import BadItem, error
+from segassets.findings import BadItem, Finding, error
 from segassets.formats.panoptic import id_runs
 from segassets.items import Made
 from segassets.metrics import pq, vpq
@@ -27,17 +27,54 @@ TALLY_ROWS = {
 }
 
 
-def document(data: bytes, where: str) -> dict:
-    """A predictions' JSON with `annotations`. Raises BadItem `bad_json`."""
+def annotations(data: bytes, where: str) -> list:
+    """The `annotations` of a predictions' JSON, whatever they are. Raises BadItem `bad_json`."""
     try:
-        found = json.loads(data)
-        for entry in found["annotations"]:
-            for segment in entry["segments_info"]:
-                int(segment["id"]), int(segment["category_id"])
+        found = json.loads(data)["annotations"]
     except (ValueError, RecursionError, KeyError, TypeError) as problem:
-        told = f"it is no JSON with annotations, each with segments_info of id and category_id: {problem!r:.200}"
-        raise BadItem(error("bad_json", told, path=where)) from None
+        raise BadItem(error("bad_json", f"it is no JSON with annotations: {problem!r:.200}", path=where)) from None
+    if not isinstance(found, list):
+        raise BadItem(error("bad_json", f"its annotations are a {type(found).__name__}, not a list", path=where))
     return found
+
+
+def by_image(entries: Sequence, where: str, images: Sequence[str] | None = None) -> tuple[dict, list[Finding]]:
+    """The annotations by image, each with `segments_info`, segments of whole numbers `id` and `category_id`; and errors.
+
+    `images`: of which image each annotation is, in a form that does not say so; None: each says so by `image_id`.
+    Errors bad_annotation and duplicate_image: an image that has one has no annotation.
+    """
+    named: dict[str, list] = {}
+    findings = []
+    for index, entry in enumerate(entries):
+        image = images[index] if images is not None else entry.get("image_id") if isinstance(entry, dict) else None
+        problem = _problem(entry)
+        if isinstance(image, str):
+            named.setdefault(image, []).append(entry)
+        else:
+            image, problem = None, problem or f"its image_id is {image!r:.40}, a text is expected"
+        if problem is not None:
+            findings.append(
+                error("bad_annotation", f"annotation {index} of {where}: {problem}", image=image, index=index)
+            )
+    for image, found in named.items():
+        if len(found) > 1:
+            told = f"{len(found)} annotations are of this image, and none can be preferred: keep one"
+            findings.append(error("duplicate_image", told, image=image, path=where))
+    lost = {finding.image for finding in findings}
+    return {image: found[0] for image, found in named.items() if image not in lost}, findings
+
+
+def _problem(entry: Any) -> str | None:
+    segments = entry.get("segments_info") if isinstance(entry, dict) else None
+    if not isinstance(segments, list):
+        return "it has no list segments_info"
+    for number, segment in enumerate(segments):
+        for key in ("id", "category_id"):
+            value = segment.get(key) if isinstance(segment, dict) else None
+            if type(value) is not int and not (isinstance(value, float) and value.is_integer()):
+                return f"segment {number} has the {key} {value!r:.40}, a whole number is expected"
+    return None
 
 
 def _rows(item: str, window: int, found: Mapping[int, Tally]) -> dict[str, list]:
