@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import zipfile
 
 import numpy as np
@@ -206,3 +207,53 @@ def test_a_polygon_that_is_never_drawn_may_be_anything(bench: Bench):
     bench.fine(A, polygons_json=drawing(objects=[road, {"label": "license plate", "polygon": [[1, 1]]}]))
     for asset in ("label_train_ids", "instance_train_ids"):
         bench.make(f"cityscapes/{asset}", source="polygons")
+
+
+# --- predictions -----------------------------------------------------------------------------------------------------
+
+
+def scored(bench: Bench, *changes) -> None:
+    """A submission of two images that is right but for what `changes` make of its annotations."""
+    entries = []
+    for image in (A, B):
+        bench.fine(image)
+        bench.put(f"cityscapes/predictions/mine/{image}.png", png(np.full((HEIGHT, WIDTH, 3), (7, 0, 0), np.uint8)))
+        segments = [{"id": 7, "category_id": 7}]
+        entries.append({"image_id": image, "file_name": f"{image}.png", "segments_info": segments})
+    bench.make("cityscapes/panoptic")
+    for change in changes:
+        change(entries)
+    bench.put("cityscapes/predictions/mine.json", json.dumps({"annotations": entries}).encode())
+
+
+def test_predictions_are_scored(bench: Bench):
+    scored(bench)
+    bench.make("cityscapes/pq", "mine")
+    assert json.loads((bench.published / "cityscapes/scores/mine/pq.json").read_text())["All"]["pq"] == 1
+
+
+def test_two_annotations_of_an_image_are_an_error(bench: Bench):
+    scored(bench, lambda entries: entries.append({**entries[0], "segments_info": []}))
+    (finding,) = bench.errors("cityscapes/pq", "mine")
+    assert (finding.code, finding.image) == ("duplicate_image", A)
+
+
+@pytest.mark.parametrize("image_id", [None, [1], 5])
+def test_an_annotation_without_an_image_is_named_by_its_index(bench: Bench, image_id):
+    scored(bench, lambda entries: entries[1].update(image_id=image_id))
+    found = bench.errors("cityscapes/pq", "mine")
+    assert [(f.code, f.image, f.index) for f in found] == [("bad_annotation", None, 1), ("prediction_missing", B, None)]
+
+
+@pytest.mark.parametrize("file_name", [None, [1], "other.png"])
+def test_an_annotation_without_its_png_says_which_one_is_expected(bench: Bench, file_name):
+    scored(bench, lambda entries: entries[1].update(file_name=file_name))
+    (finding,) = bench.errors("cityscapes/pq", "mine")
+    assert (finding.code, finding.image) == ("predicted_png_missing", B) and "file_name" in finding.message
+
+
+@pytest.mark.parametrize("segment", [None, {"id": float("inf"), "category_id": 7}, {"id": "7", "category_id": 7}])
+def test_a_bad_segment_is_that_images(bench: Bench, segment):
+    scored(bench, lambda entries: entries[1]["segments_info"].append(segment))
+    (finding,) = bench.errors("cityscapes/pq", "mine")
+    assert (finding.code, finding.image, finding.index) == ("bad_annotation", B, 1)

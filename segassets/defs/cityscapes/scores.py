@@ -42,15 +42,16 @@ def pq(raw, panoptic, partition):
         [image for image in truth if image not in lost],
         "image",
         {
-            "prediction": f"the JSON of {where} needs an annotation with its image_id",
-            "predicted_png": f"its annotation's file_name names no PNG in {where}/",
-            "truth_png": "segassets verify cityscapes/panoptic",
+            "prediction": f"no annotation in the JSON of {where} has its image_id: one an image is expected",
+            "predicted_png": f"its annotation's file_name names no PNG in {where}/: put it there, or correct the name",
         },
         segments={image: segments for image, segments in truth.items() if image not in lost},
         prediction={image: entry["segments_info"] for image, entry in predicted.items()},
         predicted_png={i: pictures[f] for i, f in files.items() if isinstance(f, str) and f in pictures},
         truth_png={image: handle.ref(path) for image, path in pngs.items() if image not in lost},
     )
+    # Without an annotation nobody knows the PNG's name.
+    findings = [f for f in findings if f.code != "predicted_png_missing" or f.image in predicted]
     return each(
         Items(items, "image"),
         panoptic_scores.score_image,

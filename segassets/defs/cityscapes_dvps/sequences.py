@@ -70,7 +70,7 @@ def video_sequence(raw, labels, partition):
     items, missing = join(
         [stem for stem in frames if stem not in lost],
         "frame",
-        {"pan": "segassets materialize cityscapes_vps/panoptic_inst makes those of the masks that are there"},
+        {"pan": "cityscapes_vps/panoptic_inst has no labels of its frame: are its masks in cityscapes_vps/?"},
         stem={stem: stem for stem in frames if stem not in lost},
         pan={s: panoptic_inst.ref(paths[frame]) for s, frame in frames.items() if frame in paths and s not in lost},
         photo={stem: photos.ref(frame) for stem, frame in frames.items() if stem not in lost},

@@ -91,8 +91,11 @@ def panoptic_inst(
     of `labelmap`.
     """
     frames = [row["frame"] for row in frame_list.records(["frame", "cls"]) if row["cls"] is not None]
-    remedies = {kind: f"segassets materialize cityscapes_vps/{kind} publishes it" for kind in ("cls", "inst")}
-    items, findings = join(frames, "frame", remedies, cls=_refs(cls), inst=_refs(inst), name=_named(cls))
+    told = {
+        kind: f"cityscapes_vps/{kind} has no file of it: segassets materialize cityscapes_vps/{kind}"
+        for kind in ("cls", "inst")
+    }
+    items, findings = join(frames, "frame", told, cls=_refs(cls), inst=_refs(inst), name=_named(cls))
     if not items and not findings:
         return nothing_for(partition, "masks")
     findings = [*findings, *_ego(ego_to_road, len(items))]

@@ -44,8 +44,11 @@ CENTRAL = ("/cityscapes/*gtFine/val/*", "/cityscapes/*gtFine*.zip")
 MASKS = (*RELEASE, *CENTRAL)
 
 KINDS = {"cls": "colour_mask", "inst": "instance_map"}
-#: What to do about a frame without a mask.
-REMEDY = "unpack the release wholly; masks of 20th frames are those of cityscapes/gtFine/val"
+#: What to say of a frame without a mask.
+MISSING = {
+    kind: f"there is no {what} of it in {{split}}/{kind} nor, for a 20th frame, in cityscapes/gtFine/val: unpack both wholly"
+    for kind, what in {"cls": "colour mask", "inst": "instance map"}.items()
+}
 
 
 class Release:
@@ -128,8 +131,8 @@ def labelled_frames(release, strict):
         return [{"frame": frame, "cls": None, "inst": None} for frame in frames], findings
     masks = {kind: release.masks(kind, named[kind][0], frames) for kind in KINDS}
     about = {frame.image_id: frame for frame in frames}
-    remedies = dict.fromkeys(KINDS, REMEDY)
-    items, missing = join(about, "frame", remedies=remedies, **masks)
+    told = {kind: text.format(split=release.split) for kind, text in MISSING.items()}
+    items, missing = join(about, "frame", told, **masks)
     blamed = {finding.image for finding in findings if finding.severity == "error"} - {None}
     missing = [_unexpected(finding) if listed else finding for finding in missing if finding.image not in blamed]
     return [{**item, "frame": about[item["frame"]]} for item in items], [*findings, *missing]

@@ -43,9 +43,8 @@ def vpq(raw, panoptic_video, partition):
         [frame for frame in truth if frame not in lost],
         "image",
         {
-            "prediction": f"pred.json of {where} needs an annotation with its image_id",
-            "predicted_png": f"{where}/pan_pred/<image id>.png is expected",
-            "truth_png": "segassets verify cityscapes_vps/panoptic_video",
+            "prediction": f"no annotation of {where}/pred.json has its image_id: one a frame is expected",
+            "predicted_png": f"there is no PNG of its segments: {where}/pan_pred/<image id>.png is expected",
         },
         segments={frame: segments for frame, segments in truth.items() if frame not in lost},
         prediction={frame: entry["segments_info"] for frame, entry in predicted.items()},
