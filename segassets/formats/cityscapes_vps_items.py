@@ -34,9 +34,12 @@ CLASSES = len(vps.CATEGORIES) + 1  # the nineteen categories, and void
 _VOID_SHARE = 0.4
 
 
-def labelmap_file(frame: str, cls: bytes, name: str, ego_to_road: bool = False) -> Made:
-    """Category of every pixel: 0 to 18 as in the table, 255 where the colour is none of the nineteen. 8-bit grey."""
-    runs = checked(frame, vps.colour_runs, cls)
+def labelmap_file(frame: str, cls: bytes, name: str, ego_to_road: bool = False, path: str | None = None) -> Made:
+    """Category of every pixel: 0 to 18 as in the table, 255 where the colour is none of the nineteen. 8-bit grey.
+
+    `path`: of the colour mask, for messages.
+    """
+    runs = checked(frame, vps.colour_runs, cls, path=path)
     runs = runs._replace(values=vps.labelmap(runs.values))
     labels = (vps.ego_as_road(runs) if ego_to_road else runs).values
     counts = np.bincount(labels, weights=runs.lengths, minlength=vps.VOID + 1).astype(np.int64)
@@ -44,9 +47,9 @@ def labelmap_file(frame: str, cls: bytes, name: str, ego_to_road: bool = False) 
     findings = []
     share = pixels[-1] / sum(pixels)
     if share > _VOID_SHARE:
-        findings.append(warning("much_void", f"{share:.0%} of it are void", image=frame))
+        findings.append(warning("much_void", f"{share:.0%} of it are void", image=frame, path=path))
     if sum(count > 0 for count in pixels[:-1]) == 1:
-        findings.append(warning("one_class", "all of it is one class", image=frame))
+        findings.append(warning("one_class", "all of it is one class", image=frame, path=path))
     return Made([_map_file(name, runs, labels)], {"frame": [frame], "pixels": [pixels]}, findings)
 
 
@@ -55,11 +58,22 @@ def _map_file(name: str, runs: label_map.Runs, values: np.ndarray) -> File:
     return File(name, png.gray_png(runs.painted(values)), content(runs, values))
 
 
-def panoptic_inst_file(frame: str, cls: bytes, inst: bytes, name: str, groups: str, ego_to_road: bool = False) -> Made:
-    """Stuff as its category, things as 1000 category + instance, void 255; 16-bit grey."""
-    codes = checked(frame, vps.colour_runs, cls)
-    values = checked(frame, vps.instance_runs, inst)
-    runs, findings = checked(frame, vps.panoptic_runs, codes, values, groups)
+def panoptic_inst_file(
+    frame: str,
+    cls: bytes,
+    inst: bytes,
+    name: str,
+    groups: str,
+    ego_to_road: bool = False,
+    paths: tuple[str | None, str | None] = (None, None),
+) -> Made:
+    """Stuff as its category, things as 1000 category + instance, void 255; 16-bit grey.
+
+    `paths`: of the colour mask and the instance map, for messages.
+    """
+    codes = checked(frame, vps.colour_runs, cls, path=paths[0])
+    values = checked(frame, vps.instance_runs, inst, path=paths[1])
+    runs, findings = checked(frame, vps.panoptic_runs, codes, values, groups, path=paths[1])
     runs = vps.ego_as_road(runs) if ego_to_road else runs
     found = label_map.segments(runs)
     if inst[24] == 8 and any(finding.code.startswith("group_") for finding in findings):
@@ -72,7 +86,7 @@ def panoptic_inst_file(frame: str, cls: bytes, inst: bytes, name: str, groups: s
         "values": [found.values.tolist()],
         "areas": [found.areas.tolist()],
     }
-    return Made([_map_file(name, runs, runs.values)], rows=row, findings=about(frame, findings))
+    return Made([_map_file(name, runs, runs.values)], rows=row, findings=about(frame, findings, paths[1]))
 
 
 def panoptic_video_file(frame: str, pan: bytes, name: str, ids: dict[int, int] | None = None) -> Made:
@@ -115,30 +129,29 @@ def instances_row(frame: str, pan: bytes, compressed: bool = False) -> Made:
     return Made(rows={"frame": [frame], "instances": [len(records)], "annotations": [texts]})
 
 
-def photo_file(frame: str, name: str, photo: bytes, own: bytes) -> Made:
-    """A photograph that both the release folder and Cityscapes have: they must be the same bytes."""
+def photo_file(frame: str, name: str, photo: bytes, own: bytes, path: str | None = None) -> Made:
+    """A photograph that both the release folder and Cityscapes have: they must be the same bytes. `path`: its own."""
     if photo != own:
         told = "the release folder's photograph is not Cityscapes' of this frame: remove the folder img, or correct it"
-        raise BadItem(error("photo_differs", told, image=frame))
+        raise BadItem(error("photo_differs", told, image=frame, path=path))
     return Made([File(name, photo)])
 
 
-def dvps_files(frame: str, stem: str, pan: bytes, photo: list, depth: list) -> Made:
+def dvps_files(frame: str, stem: str, pan: bytes, depth: bytes, photo: list, linked: list) -> Made:
     """The triplet of a DVPS frame: photograph and depth as they are, and 1000 category + instance, void 32000.
 
-    `photo`, `depth`: a reference each, in a list. The depth map is decoded to see that it is one; a plain file is
-    linked all the same.
+    `photo`, `linked`: references to photograph and depth map, in a list each. The depth map is decoded to see that it
+    is one; a plain file is linked all the same.
     """
     runs = checked(frame, vps.instance_runs, pan)
-    where = depth[0].label
-    data = depth[0].read()
-    findings = about(frame, checked(frame, dvps.check_depth, data, runs.shape, path=where), where)
+    where = linked[0].label
+    findings = about(frame, checked(frame, dvps.check_depth, depth, runs.shape, path=where), where)
     table = dvps.instance_train_ids(runs.values)
     name = f"{stem}_leftImg8bit.png"
     packed = getattr(photo[0], "packed", False)
     files = [
         *(photograph_file(frame, name, photo[0].read()).files if packed else [File(name, photo[0])]),
         _map_file(f"{stem}_gtFine_instanceTrainIds.png", runs, table),
-        File(f"{stem}_depth.png", data if getattr(depth[0], "packed", False) else depth[0]),
+        File(f"{stem}_depth.png", depth if getattr(linked[0], "packed", False) else linked[0]),
     ]
     return Made(files, findings=findings)

@@ -88,9 +88,17 @@ def _rows(item: str, window: int, found: Mapping[int, Tally]) -> dict[str, list]
 
 
 def overlaps_of(
-    image: str, truth_png: bytes, predicted_png: bytes, prediction: Sequence[Mapping], categories: Iterable[int]
+    image: str,
+    truth_png: bytes,
+    predicted_png: bytes,
+    prediction: Sequence[Mapping],
+    categories: Iterable[int],
+    path: str | None = None,
 ) -> dict[tuple[int, int], int]:
-    """The overlaps of one image, after all checks of the prediction. Raises BadItem that names the image."""
+    """The overlaps of one image, after all checks of the prediction.
+
+    Raises BadItem that names the image, and its predicted PNG by `path`.
+    """
     try:
         truth_ids, ids = id_runs(truth_png), id_runs(predicted_png)
         if truth_ids.shape != ids.shape:
@@ -101,7 +109,7 @@ def overlaps_of(
         if problems:
             raise BadItem(*problems)
     except BadItem as bad:
-        raise BadItem(*(replace(finding, image=image) for finding in bad.findings)) from None
+        raise BadItem(*(replace(finding, image=image, path=path) for finding in bad.findings)) from None
     return found
 
 
@@ -112,9 +120,10 @@ def score_image(
     predicted_png: bytes,
     truth_png: bytes,
     categories: Sequence[int],
+    path: str | None = None,
 ) -> Made:
-    """The tallies of one image as rows."""
-    found = overlaps_of(image, truth_png, predicted_png, prediction, categories)
+    """The tallies of one image as rows. `path`: of the predicted PNG, for messages."""
+    found = overlaps_of(image, truth_png, predicted_png, prediction, categories, path)
     result = pq.tallies(found, pq.truth_of(segments), predicted_of(prediction))
     return Made(rows=_rows(image, 1, result))
 
@@ -133,7 +142,8 @@ def score_clip(clip: str, frames: Sequence[Mapping[str, Any]], categories: Seque
     made = []
     for frame in frames:
         truth, predicted = frame["truth_png"].read(), frame["predicted_png"].read()
-        found = overlaps_of(frame["image"], truth, predicted, frame["prediction"], categories)
+        path = frame["predicted_png"].label
+        found = overlaps_of(frame["image"], truth, predicted, frame["prediction"], categories, path)
         made.append(vpq.Frame(found, pq.truth_of(frame["segments"]), predicted_of(frame["prediction"])))
     parts = [_rows(clip, length, tallies) for length, tallies in vpq.clip_tallies(made).items()]
     return Made(rows={name: [value for part in parts for value in part[name]] for name in TALLY_ROWS})

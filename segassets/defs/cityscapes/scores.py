@@ -52,6 +52,7 @@ def pq(raw, panoptic, partition):
     )
     # Without an annotation nobody knows the PNG's name.
     findings = [f for f in findings if f.code != "predicted_png_missing" or f.image in predicted]
+    items = [{**item, "path": item["predicted_png"].label} for item in items]
     return each(
         Items(items, "image"),
         panoptic_scores.score_image,

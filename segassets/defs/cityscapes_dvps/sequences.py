@@ -76,8 +76,8 @@ def video_sequence(raw, labels, partition):
         photo={stem: photos.ref(frame) for stem, frame in frames.items() if stem not in lost},
         depth={stem: ref for stem, ref in depth.items() if stem not in lost},
     )
-    # References within a list stay references: photographs and depth are linked, never read.
-    items = [{**item, "photo": [item["photo"]], "depth": [item["depth"]]} for item in items]
+    # References within a list stay references: photographs and depth are linked, whatever is read of them.
+    items = [{**item, "photo": [item["photo"]], "linked": [item["depth"]]} for item in items]
     unused = sorted(set(paths) - set(frames.values()))
     if unused:
         told = f"{len(unused)} labelled frames have no depth file and are left out, {unused[0]} for one"

@@ -137,7 +137,8 @@ def img(frame_list, raw, partition):
             continue
         photo = release.refs[own[name]] if item in only_own else photos.ref(names[item])
         if item in names and name in own:
-            doubled.append({"frame": item, "name": name, "photo": photo, "own": release.refs[own[name]]})
+            ref = release.refs[own[name]]
+            doubled.append({"frame": item, "name": name, "photo": photo, "own": ref, "path": ref.label})
         else:
             plain.append((item, name, photo))
     findings = [*photos.findings, *bad]

@@ -60,7 +60,7 @@ def labelmap(cls, partition, *, ego_to_road: bool = False):
     Pole groups have the colour of poles and are poles. `ego_to_road`: void in the lower three tenths becomes road, as
     upstream had it until October 2020: only to compare with the paper's numbers.
     """
-    items = _maps(cls, "cls")
+    items = [{**item, "path": item["cls"].label} for item in _maps(cls, "cls")]
     if not items:
         return nothing_for(partition, "masks")
     findings = _ego(ego_to_road, len(items))
@@ -96,6 +96,7 @@ def panoptic_inst(
         for kind in ("cls", "inst")
     }
     items, findings = join(frames, "frame", told, cls=_refs(cls), inst=_refs(inst), name=_named(cls))
+    items = [{**item, "paths": (item["cls"].label, item["inst"].label)} for item in items]
     if not items and not findings:
         return nothing_for(partition, "masks")
     findings = [*findings, *_ego(ego_to_road, len(items))]
