@@ -102,11 +102,11 @@ def instance_train_ids_file(
         table = runs.values
     else:
         runs = checked(image, _instance_ids, data, path=path)
+        table = checked(image, cityscapes.instance_train_ids, runs.values, path=path)
         if labels is not None:
             theirs = checked(image, grey_runs, labels, (8,), "a map of labelIds", path=other)
             if problems := cityscapes.disagreement(theirs, runs):
                 raise BadItem(*about(image, problems, path))
-        table = checked(image, cityscapes.instance_train_ids, runs.values, path=path)
     name = ImageName.parse(image).gt("instanceTrainIds.png")
     row = _drawn_row(image, runs, table, official, _official_instances, other)
     findings = _empty(image, data, form, table, path)

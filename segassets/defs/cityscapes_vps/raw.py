@@ -1,6 +1,7 @@
 """What of the release and of Cityscapes is there: folders, zips and zips within zips, under any top folder."""
 
 from dataclasses import replace
+from functools import cached_property
 
 import dagster as dg
 
@@ -77,7 +78,7 @@ class Release:
     def ref(self, path):
         return self.everything.refs[path]
 
-    @property
+    @cached_property
     def listing(self):
         """The release's list, or None."""
         ref = self.found.refs.get(self.list_name)
@@ -145,8 +146,8 @@ def no_masks(split):
 
 def _listed(release, masked):
     """The frames of the release's list; its bad records are errors."""
-    frames, findings = vps.frames_from_release_list(release.listing)
     path = release.found.refs[release.list_name].label
+    frames, findings = _read_list(path, vps.frames_from_release_list, release.listing)
     if not frames and not findings:
         told = (
             f"it lists no frame, and {masked} have masks: get it again, or remove it, so that the masks' names decide"
@@ -155,6 +156,14 @@ def _listed(release, masked):
     # The items of a list are its records: one that names no frame is known by its index, not by the file's path.
     named = [replace(f, path=path) if f.image else replace(f, message=f"{path}: {f.message}") for f in findings]
     return frames, named
+
+
+def _read_list(path, read, data):
+    """What a pure function reads of a list; what is wrong with it names the file."""
+    try:
+        return read(data)
+    except BadItem as bad:
+        raise BadItem(*(replace(finding, path=path) for finding in bad.findings)) from None
 
 
 def _unexpected(finding):
@@ -204,7 +213,7 @@ def dense_findings(raw, partition, snippets):
     ref = find(raw, name).refs.get(name)
     if ref is None:
         return []
-    listed = lists.dense_names(ref.read())
+    listed = _read_list(ref.label, lists.dense_names, ref.read())
     made = [photo for members in snippets.values() for photo in members]
     if listed == made:
         return []
