@@ -44,8 +44,12 @@ THINGS = [label for label in EVALUATED if label.has_instances]
 VOID = 255
 FIRST_INSTANCE = 1000
 LAST_ID = max(BY_ID)
+LAST_NUMBER = FIRST_INSTANCE - 1  # of an instance of a label
 
-_NAME = re.compile(r"([A-Za-z][A-Za-z-]{0,63})_([0-9]{6})_([0-9]{6})")
+CITY = r"(?:[A-Za-z0-9]|[^\x00-\x7f])(?:[\w-]|[^\x00-\x7f]){0,63}"
+"""What stands before the two numbers of a name: letters of any script, digits, `_` and `-`, with or without accents."""
+
+_NAME = re.compile(rf"({CITY})_([0-9]{{6}})_([0-9]{{6}})")
 _EXAMPLES = 5
 
 
@@ -143,22 +147,24 @@ def _unknown(values: np.ndarray, expected: str) -> Finding:
 
 
 def number_findings(found: Segments) -> list[Finding]:
-    """Warning `many_instances`: the number of an instance ends at 999, one more runs into the next class."""
-    full = [int(value) for value in found.values if value >= FIRST_INSTANCE and value % FIRST_INSTANCE == 999]
+    """Warning `many_instances`: 999 is the last number of a label, and the value after it is there as well."""
+    values = set(found.values.tolist())
+    full = sorted(v for v in values if v >= FIRST_INSTANCE and v % FIRST_INSTANCE == LAST_NUMBER and v + 1 in values)
     if not full:
         return []
-    names = ", ".join(BY_ID[label_of(value)].name for value in full)
-    return [warning("many_instances", f"instance 999 of {names} exists: further ones have run into the next class")]
+    shown = ", ".join(f"{v + 1} follows instance {LAST_NUMBER} of {BY_ID[label_of(v)].name}" for v in full)
+    told = f"{shown}: perhaps a thousandth one that has run into the next class; look at the polygons"
+    return [warning("many_instances", told)]
 
 
 def disagreement(label_ids: np.ndarray | Runs, instance_ids: np.ndarray | Runs) -> list[Finding]:
     """Error `maps_disagree` when instanceIds are not of the same labels as labelIds (uint8 and uint16, maps or runs)."""
     if label_ids.shape != instance_ids.shape:
         shapes = f"{label_ids.shape[::-1]} and {instance_ids.shape[::-1]} pixels"
-        return [error("size_differs", f"labelIds and instanceIds have {shapes}")]
+        return [error("size_differs", f"labelIds and instanceIds have {shapes}: get both again")]
     _, lengths, labels, values = joined(label_ids, instance_ids)
     wrong = int(lengths[np.where(values < FIRST_INSTANCE, values, values // FIRST_INSTANCE) != labels].sum())
     if not wrong:
         return []
     message = f"{wrong} of {lengths.sum()} pixels have another label in instanceIds than in labelIds"
-    return [error("maps_disagree", f"{message}: the two files are not of one download")]
+    return [error("maps_disagree", f"{message}: the two files are not of one download; get both again")]

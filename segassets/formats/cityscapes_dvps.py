@@ -12,14 +12,15 @@ from typing import NamedTuple
 
 import numpy as np
 
-from segassets.findings import BadItem, error
+from segassets.findings import BadItem, Finding, error, warning
+from segassets.formats.cityscapes import CITY
 from segassets.formats.cityscapes_vps_labels import FIRST_INSTANCE, FIRST_THING, VOID
-from segassets.formats.panoptic import png_size
+from segassets.formats.panoptic import png_size, read_grey
 
 DVPS_VOID = 32 * FIRST_INSTANCE
 FRAMES_A_VIDEO = 6
 
-_STEM = re.compile(r"([0-9]{6})_([0-9]{6})_(([A-Za-z][A-Za-z-]{0,63})_([0-9]{6})_([0-9]{6}))")
+_STEM = re.compile(rf"([0-9]{{6}})_([0-9]{{6}})_({CITY}_[0-9]{{6}}_[0-9]{{6}})")
 _ENDING = "_depth.png"
 
 
@@ -49,11 +50,14 @@ def instance_train_ids(pan: np.ndarray) -> np.ndarray:
     return table.take(pan)
 
 
-def check_depth(head: bytes, shape: tuple[int, int]) -> None:
-    """Raises BadItem unless a depth file begins as a 16-bit grey PNG of this (height, width). `head`: 64 bytes."""
-    if png_size(head) != tuple(shape):
-        told = f"the depth map has {png_size(head)[::-1]} pixels, the labels have {tuple(shape)[::-1]}"
+def check_depth(data: bytes, shape: tuple[int, int]) -> list[Finding]:
+    """Raises BadItem unless a depth file is a whole 16-bit grey PNG of this (height, width).
+
+    Warning `depth_empty` where no pixel has a depth.
+    """
+    if png_size(data) != tuple(shape):
+        told = f"the depth map has {png_size(data)[::-1]} pixels, the labels have {tuple(shape)[::-1]}: get it again"
         raise BadItem(error("size_differs", told))
-    if (head[24], head[25]) != (16, 0):
-        told = "the depth map is no 16-bit grey PNG (metres * 256): was it saved again?"
-        raise BadItem(error("bad_mode", told))
+    if read_grey(data, 16, "a depth map, metres * 256").any():
+        return []
+    return [warning("depth_empty", "no pixel of it has a depth: all are 0, which is unknown")]

@@ -9,9 +9,11 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Literal, NamedTuple
 
 from segassets.findings import BadItem, Finding, error, warning
+from segassets.formats.cityscapes import CITY
 
 Kind = Literal["photograph", "colour_mask", "instance_map"]
 
@@ -21,7 +23,7 @@ _ENDINGS: dict[Kind, tuple[str, str]] = {
     "colour_mask": ("_final_mask.png", "_gtFine_color.png"),
     "instance_map": ("_original_image_instance_greyscale.png", "_gtFine_instanceIds.png"),
 }
-_IMAGE_ID = re.compile(r"([0-9]{4})_([0-9]{4})_([A-Za-z][A-Za-z-]{0,63})_([0-9]{6})_([0-9]{6})")
+_IMAGE_ID = re.compile(rf"([0-9]{{4}})_([0-9]{{4}})_({CITY})_([0-9]{{6}})_([0-9]{{6}})")
 
 
 class FrameName(NamedTuple):
@@ -133,7 +135,9 @@ def frames_from_release_list(data: bytes) -> tuple[list[FrameName], list[Finding
         try:
             frame = _frame_of_record(record)
         except BadItem as problem:
-            findings.append(error(problem.findings[0].code, problem.findings[0].message, index=index))
+            image = record.get("id") if isinstance(record, dict) else None
+            image = image if isinstance(image, str) and _IMAGE_ID.fullmatch(image) else None
+            findings.append(replace(problem.findings[0], image=image, index=index))
         else:
             frames.setdefault(frame.image_id, []).append(frame)
     unique, duplicates = _unique(frames, "photograph")

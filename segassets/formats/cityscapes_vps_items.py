@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator
-from typing import Any
 
 import numpy as np
 
@@ -13,7 +12,7 @@ from segassets.formats import cityscapes_dvps as dvps
 from segassets.formats import cityscapes_vps as vps
 from segassets.formats import cityscapes_vps_instances as instances
 from segassets.formats import label_map, png
-from segassets.formats.cityscapes_items import about, checked
+from segassets.formats.cityscapes_items import about, checked, photograph_file
 from segassets.formats.panoptic import content, ids_png
 from segassets.items import File, Made
 
@@ -33,12 +32,14 @@ VIDEO_ROWS = {"frame": "string", "central": "bool", "height": "int32", "width": 
 INSTANCE_ROWS = {"frame": "string", "instances": "int32", "annotations": "string"}
 CLASSES = len(vps.CATEGORIES) + 1  # the nineteen categories, and void
 _VOID_SHARE = 0.4
-_HEAD = 64  # bytes of a PNG that say what it is
 
 
-def labelmap_file(frame: str, cls: bytes, name: str, ego_to_road: bool = False) -> Made:
-    """Category of every pixel: 0 to 18 as in the table, 255 where the colour is none of the nineteen. 8-bit grey."""
-    runs = checked(frame, vps.colour_runs, cls)
+def labelmap_file(frame: str, cls: bytes, name: str, ego_to_road: bool = False, path: str | None = None) -> Made:
+    """Category of every pixel: 0 to 18 as in the table, 255 where the colour is none of the nineteen. 8-bit grey.
+
+    `path`: of the colour mask, for messages.
+    """
+    runs = checked(frame, vps.colour_runs, cls, path=path)
     runs = runs._replace(values=vps.labelmap(runs.values))
     labels = (vps.ego_as_road(runs) if ego_to_road else runs).values
     counts = np.bincount(labels, weights=runs.lengths, minlength=vps.VOID + 1).astype(np.int64)
@@ -46,9 +47,9 @@ def labelmap_file(frame: str, cls: bytes, name: str, ego_to_road: bool = False) 
     findings = []
     share = pixels[-1] / sum(pixels)
     if share > _VOID_SHARE:
-        findings.append(warning("much_void", f"{share:.0%} of it are void", image=frame))
+        findings.append(warning("much_void", f"{share:.0%} of it are void", image=frame, path=path))
     if sum(count > 0 for count in pixels[:-1]) == 1:
-        findings.append(warning("one_class", "all of it is one class", image=frame))
+        findings.append(warning("one_class", "all of it is one class", image=frame, path=path))
     return Made([_map_file(name, runs, labels)], {"frame": [frame], "pixels": [pixels]}, findings)
 
 
@@ -57,11 +58,22 @@ def _map_file(name: str, runs: label_map.Runs, values: np.ndarray) -> File:
     return File(name, png.gray_png(runs.painted(values)), content(runs, values))
 
 
-def panoptic_inst_file(frame: str, cls: bytes, inst: bytes, name: str, groups: str, ego_to_road: bool = False) -> Made:
-    """Stuff as its category, things as 1000 category + instance, void 255; 16-bit grey."""
-    codes = checked(frame, vps.colour_runs, cls)
-    values = checked(frame, vps.instance_runs, inst)
-    runs, findings = checked(frame, vps.panoptic_runs, codes, values, groups)
+def panoptic_inst_file(
+    frame: str,
+    cls: bytes,
+    inst: bytes,
+    name: str,
+    groups: str,
+    ego_to_road: bool = False,
+    paths: tuple[str | None, str | None] = (None, None),
+) -> Made:
+    """Stuff as its category, things as 1000 category + instance, void 255; 16-bit grey.
+
+    `paths`: of the colour mask and the instance map, for messages.
+    """
+    codes = checked(frame, vps.colour_runs, cls, path=paths[0])
+    values = checked(frame, vps.instance_runs, inst, path=paths[1])
+    runs, findings = checked(frame, vps.panoptic_runs, codes, values, groups, path=paths[1])
     runs = vps.ego_as_road(runs) if ego_to_road else runs
     found = label_map.segments(runs)
     if inst[24] == 8 and any(finding.code.startswith("group_") for finding in findings):
@@ -74,7 +86,7 @@ def panoptic_inst_file(frame: str, cls: bytes, inst: bytes, name: str, groups: s
         "values": [found.values.tolist()],
         "areas": [found.areas.tolist()],
     }
-    return Made([_map_file(name, runs, runs.values)], rows=row, findings=about(frame, findings))
+    return Made([_map_file(name, runs, runs.values)], rows=row, findings=about(frame, findings, paths[1]))
 
 
 def panoptic_video_file(frame: str, pan: bytes, name: str, ids: dict[int, int] | None = None) -> Made:
@@ -117,31 +129,29 @@ def instances_row(frame: str, pan: bytes, compressed: bool = False) -> Made:
     return Made(rows={"frame": [frame], "instances": [len(records)], "annotations": [texts]})
 
 
-def photo_file(frame: str, name: str, photo: bytes, own: bytes) -> Made:
-    """A photograph that both the release folder and Cityscapes have: they must be the same bytes."""
+def photo_file(frame: str, name: str, photo: bytes, own: bytes, path: str | None = None) -> Made:
+    """A photograph that both the release folder and Cityscapes have: they must be the same bytes. `path`: its own."""
     if photo != own:
         told = "the release folder's photograph is not Cityscapes' of this frame: remove the folder img, or correct it"
-        raise BadItem(error("photo_differs", told, image=frame))
+        raise BadItem(error("photo_differs", told, image=frame, path=path))
     return Made([File(name, photo)])
 
 
-def dvps_files(frame: str, stem: str, pan: bytes, photo: list, depth: list) -> Made:
+def dvps_files(frame: str, stem: str, pan: bytes, depth: bytes, photo: list, linked: list) -> Made:
     """The triplet of a DVPS frame: photograph and depth as they are, and 1000 category + instance, void 32000.
 
-    `photo`, `depth`: a reference each, in a list.
+    `photo`, `linked`: references to photograph and depth map, in a list each. The depth map is decoded to see that it
+    is one; a plain file is linked all the same.
     """
     runs = checked(frame, vps.instance_runs, pan)
-    checked(frame, dvps.check_depth, depth[0].read(_HEAD), runs.shape)
+    where = linked[0].label
+    findings = about(frame, checked(frame, dvps.check_depth, depth, runs.shape, path=where), where)
     table = dvps.instance_train_ids(runs.values)
-    return Made(
-        [
-            _as_it_is(f"{stem}_leftImg8bit.png", photo[0]),
-            _map_file(f"{stem}_gtFine_instanceTrainIds.png", runs, table),
-            _as_it_is(f"{stem}_depth.png", depth[0]),
-        ]
-    )
-
-
-def _as_it_is(name: str, source: Any) -> File:
-    """A plain file is linked; a member of a zip has to be read."""
-    return File(name, source.read() if getattr(source, "packed", False) else source)
+    name = f"{stem}_leftImg8bit.png"
+    packed = getattr(photo[0], "packed", False)
+    files = [
+        *(photograph_file(frame, name, photo[0].read()).files if packed else [File(name, photo[0])]),
+        _map_file(f"{stem}_gtFine_instanceTrainIds.png", runs, table),
+        File(f"{stem}_depth.png", depth if getattr(linked[0], "packed", False) else linked[0]),
+    ]
+    return Made(files, findings=findings)

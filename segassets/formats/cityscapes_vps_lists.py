@@ -9,12 +9,15 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from importlib import resources
 
 from segassets.findings import BadItem, Finding, error, warning
+from segassets.formats.cityscapes import CITY
 from segassets.formats.cityscapes_vps_frames import FrameName
 from segassets.formats.cityscapes_vps_labels import CATEGORIES, REPAIRED_CATEGORIES
+from segassets.formats.panoptic import MAX_PIXELS
 
 _RULE = json.loads(resources.files(__package__).joinpath("cityscapes_vps_rule.json").read_bytes())
 
@@ -25,7 +28,7 @@ LABELLED, STEP, CENTRAL = 6, 5, 4
 SNIPPET, CENTRAL_POSITION = 30, 20
 DATE = "2020-06-18 00:00:00.000000"  # of the release; a clock would make every run another version
 
-_NAME = re.compile(r"([A-Za-z][A-Za-z-]{0,63})_([0-9]{6})_([0-9]{6})")
+_NAME = re.compile(rf"({CITY})_([0-9]{{6}})_([0-9]{{6}})")
 _EXAMPLES = 3
 
 
@@ -59,11 +62,6 @@ def frames_by_rule(central_names: Iterable[str], split: str) -> list[FrameName]:
                 frame = int(centre) + STEP * (j - CENTRAL)
                 frames.append(FrameName(clip, number, city, int(sequence), frame, j == CENTRAL))
     return frames
-
-
-def is_central_name(name: str) -> bool:
-    """Whether a name is `<city>_<seq>_<frame>`."""
-    return _NAME.fullmatch(name) is not None
 
 
 def clips(frames: Iterable[FrameName]) -> dict[int, list[FrameName]]:
@@ -124,10 +122,12 @@ def panoptic_im(rows: Iterable[Mapping], flavour: str) -> bytes:
     return json.dumps({"images": images, "categories": categories(flavour)}).encode()
 
 
-def im_all_info(snippets: Mapping[int, Sequence[str]], size: tuple[int, int], split: str, flavour: str) -> bytes:
+def im_all_info(
+    snippets: Mapping[int, Sequence[str]], sizes: Mapping[int, tuple[int, int]], split: str, flavour: str
+) -> bytes:
     """`im_all_info_<split>_city_vps.json`: all photographs, in blocks of 30 a clip, in the order of clips.
 
-    `snippets`: Cityscapes names by clip; `size`: (height, width). ids are n * 10000 + k, n the position of the clip in
+    `snippets`: Cityscapes names, `sizes`: (height, width), both by clip. ids are n * 10000 + k, n the position of the clip in
     the split and k that in the snippet.
     """
     images = [
@@ -135,14 +135,14 @@ def im_all_info(snippets: Mapping[int, Sequence[str]], size: tuple[int, int], sp
             "id": 10000 * n + k,
             "file_name": f"{name}_leftImg8bit.png",
             "mode": split,
-            "width": size[1],
-            "height": size[0],
+            "width": sizes[clip][1],
+            "height": sizes[clip][0],
             "date_captured": DATE,
             "license": license_id(flavour),
             "coco_url": "",
             "flickr_url": "",
         }
-        for n, members in enumerate(snippets.values(), 1)
+        for n, (clip, members) in enumerate(snippets.items(), 1)
         for k, name in enumerate(members, 1)
     ]
     document = {"images": images, "annotations": [], "categories": categories(flavour, things_only=True)}
@@ -162,13 +162,56 @@ def dense_names(data: bytes) -> list[str]:
         raise BadItem(error("bad_json", f"no list of images with file_name: {problem!r:.200}")) from None
 
 
-def sizes_of(data: bytes) -> Iterator[tuple[str, tuple[int, int]]]:
-    """(image id, (height, width)) of a release list that is known to be one; records without a size are left out."""
+def sizes_of(data: bytes) -> dict[str, tuple[int, int] | None]:
+    """(height, width) by image id of a release list that is known to be one; None where it says something that is no
+    size; records that say nothing are left out."""
+    sizes = {}
     for record in json.loads(data)["images"]:
-        if isinstance(record, dict) and isinstance(record.get("id"), str):
+        if isinstance(record, dict) and isinstance(record.get("id"), str) and {"height", "width"} & record.keys():
             height, width = record.get("height"), record.get("width")
-            if isinstance(height, int) and isinstance(width, int):
-                yield record["id"], (height, width)
+            whole = type(height) is int and type(width) is int and height > 0 and width > 0
+            sizes[record["id"]] = (height, width) if whole and height * width <= MAX_PIXELS else None
+    return sizes
+
+
+def list_sizes_findings(
+    listed: Mapping[str, tuple[int, int] | None], sizes: Mapping[str, tuple[int, int]]
+) -> list[Finding]:
+    """Warning `list_size_differs` when a release list says other sizes than the files have: the files decide."""
+    false = [image_id for image_id in sizes if listed.get(image_id, sizes[image_id]) != sizes[image_id]]
+    if not false:
+        return []
+    first = false[0]
+    said = "no size" if listed[first] is None else "{1} x {0}".format(*listed[first])
+    told = f"the list says another size of {len(false)} of {len(sizes)} frames, {said} of {first} for one"
+    return [warning("list_size_differs", f"{told}: the files decide, which have {sizes[first][1]} x {sizes[first][0]}")]
+
+
+def odd_sizes(
+    sizes: Mapping[str, tuple[int, int]],
+    clips: Mapping[str, int],
+    wanted: Mapping[str, tuple[int, int] | None] | None = None,
+) -> dict[str, tuple[tuple[int, int], tuple[int, int]]]:
+    """Items that are of another size than `wanted`, else than most of their clip: (theirs, the right one) by item.
+
+    Where as many of a clip have one size as another, that which more of the whole split have is right.
+    """
+    everywhere = Counter(sizes.values())
+    of_clip: dict[int, Counter] = {}
+    for item, size in sizes.items():
+        of_clip.setdefault(clips[item], Counter())[size] += 1
+    usual = {clip: max(of, key=lambda size: (of[size], everywhere[size])) for clip, of in of_clip.items()}
+    right = {item: (wanted or {}).get(item) or usual[clips[item]] for item in sizes}
+    return {item: (size, right[item]) for item, size in sizes.items() if size != right[item]}
+
+
+def united(*named: Iterable[FrameName]) -> list[FrameName]:
+    """The frames that any of several kinds of names speaks of, each once, in image-id order."""
+    found: dict[str, FrameName] = {}
+    for frames in named:
+        for frame in frames:
+            found.setdefault(frame.image_id, frame)
+    return [found[image_id] for image_id in sorted(found)]
 
 
 def with_central(named: Sequence[FrameName], central_names: Iterable[str]) -> list[FrameName]:

@@ -15,19 +15,18 @@ import numpy as np
 from PIL import Image
 
 from segassets.findings import BadItem, error
-from segassets.formats import png, png_runs
+from segassets.formats import png, png_runs, png_whole
 from segassets.formats.label_map import Runs, row_runs
 
 MAX_PIXELS = 1 << 26
 COLOUR_TYPES = {0: "grey", 2: "RGB", 3: "palette", 4: "grey with alpha", 6: "RGBA"}
 IDS = "8-bit RGB (segment ids as colours)"
 _COLOURS = {(8, 2), (8, 6)}
-_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 
 
 def png_size(data: bytes) -> tuple[int, int]:
     """(height, width) from the first 26 bytes of a PNG. Raises BadItem `bad_png`."""
-    if not data.startswith(_SIGNATURE) or len(data) < 26 or data[12:16] != b"IHDR":
+    if not data.startswith(png_whole.SIGNATURE) or len(data) < 26 or data[12:16] != b"IHDR":
         raise BadItem(error("bad_png", f"no PNG file but {data[:12]!r}...: download it again"))
     return int.from_bytes(data[20:24], "big"), int.from_bytes(data[16:20], "big")
 
@@ -47,9 +46,10 @@ def check_head(data: bytes, accepted: Iterable[tuple[int, int]], wanted: str) ->
 
 
 def open_png(data: bytes, accepted: Iterable[tuple[int, int]], wanted: str) -> Image.Image:
-    """The decoded image, after `check_head`. Raises BadItem `bad_png` or `bad_mode`."""
+    """The decoded image, after `check_head` and `png_whole.check`. Raises BadItem `bad_png` or `bad_mode`."""
     check_head(data, accepted, wanted)
     try:
+        png_whole.check(data)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             image = Image.open(io.BytesIO(data), formats=["PNG"])

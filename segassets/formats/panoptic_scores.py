@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from segassets.findings import BadItem, error
+from segassets.findings import BadItem, Finding, error
 from segassets.formats.panoptic import id_runs
 from segassets.items import Made
 from segassets.metrics import pq, vpq
@@ -27,17 +27,54 @@ TALLY_ROWS = {
 }
 
 
-def document(data: bytes, where: str) -> dict:
-    """A predictions' JSON with `annotations`. Raises BadItem `bad_json`."""
+def annotations(data: bytes, where: str) -> list:
+    """The `annotations` of a predictions' JSON, whatever they are. Raises BadItem `bad_json`."""
     try:
-        found = json.loads(data)
-        for entry in found["annotations"]:
-            for segment in entry["segments_info"]:
-                int(segment["id"]), int(segment["category_id"])
+        found = json.loads(data)["annotations"]
     except (ValueError, RecursionError, KeyError, TypeError) as problem:
-        told = f"it is no JSON with annotations, each with segments_info of id and category_id: {problem!r:.200}"
-        raise BadItem(error("bad_json", told, path=where)) from None
+        raise BadItem(error("bad_json", f"it is no JSON with annotations: {problem!r:.200}", path=where)) from None
+    if not isinstance(found, list):
+        raise BadItem(error("bad_json", f"its annotations are a {type(found).__name__}, not a list", path=where))
     return found
+
+
+def by_image(entries: Sequence, where: str, images: Sequence[str] | None = None) -> tuple[dict, list[Finding]]:
+    """The annotations by image, each with `segments_info`, segments of whole numbers `id` and `category_id`; and errors.
+
+    `images`: of which image each annotation is, in a form that does not say so; None: each says so by `image_id`.
+    Errors bad_annotation and duplicate_image: an image that has one has no annotation.
+    """
+    named: dict[str, list] = {}
+    findings = []
+    for index, entry in enumerate(entries):
+        image = images[index] if images is not None else entry.get("image_id") if isinstance(entry, dict) else None
+        problem = _problem(entry)
+        if isinstance(image, str):
+            named.setdefault(image, []).append(entry)
+        else:
+            image, problem = None, problem or f"its image_id is {image!r:.40}, a text is expected"
+        if problem is not None:
+            findings.append(
+                error("bad_annotation", f"annotation {index} of {where}: {problem}", image=image, index=index)
+            )
+    for image, found in named.items():
+        if len(found) > 1:
+            told = f"{len(found)} annotations are of this image, and none can be preferred: keep one"
+            findings.append(error("duplicate_image", told, image=image, path=where))
+    lost = {finding.image for finding in findings}
+    return {image: found[0] for image, found in named.items() if image not in lost}, findings
+
+
+def _problem(entry: Any) -> str | None:
+    segments = entry.get("segments_info") if isinstance(entry, dict) else None
+    if not isinstance(segments, list):
+        return "it has no list segments_info"
+    for number, segment in enumerate(segments):
+        for key in ("id", "category_id"):
+            value = segment.get(key) if isinstance(segment, dict) else None
+            if type(value) is not int and not (isinstance(value, float) and value.is_integer()):
+                return f"segment {number} has the {key} {value!r:.40}, a whole number is expected"
+    return None
 
 
 def _rows(item: str, window: int, found: Mapping[int, Tally]) -> dict[str, list]:
@@ -51,9 +88,17 @@ def _rows(item: str, window: int, found: Mapping[int, Tally]) -> dict[str, list]
 
 
 def overlaps_of(
-    image: str, truth_png: bytes, predicted_png: bytes, prediction: Sequence[Mapping], categories: Iterable[int]
+    image: str,
+    truth_png: bytes,
+    predicted_png: bytes,
+    prediction: Sequence[Mapping],
+    categories: Iterable[int],
+    path: str | None = None,
 ) -> dict[tuple[int, int], int]:
-    """The overlaps of one image, after all checks of the prediction. Raises BadItem that names the image."""
+    """The overlaps of one image, after all checks of the prediction.
+
+    Raises BadItem that names the image, and its predicted PNG by `path`.
+    """
     try:
         truth_ids, ids = id_runs(truth_png), id_runs(predicted_png)
         if truth_ids.shape != ids.shape:
@@ -64,7 +109,7 @@ def overlaps_of(
         if problems:
             raise BadItem(*problems)
     except BadItem as bad:
-        raise BadItem(*(replace(finding, image=image) for finding in bad.findings)) from None
+        raise BadItem(*(replace(finding, image=image, path=path) for finding in bad.findings)) from None
     return found
 
 
@@ -75,9 +120,10 @@ def score_image(
     predicted_png: bytes,
     truth_png: bytes,
     categories: Sequence[int],
+    path: str | None = None,
 ) -> Made:
-    """The tallies of one image as rows."""
-    found = overlaps_of(image, truth_png, predicted_png, prediction, categories)
+    """The tallies of one image as rows. `path`: of the predicted PNG, for messages."""
+    found = overlaps_of(image, truth_png, predicted_png, prediction, categories, path)
     result = pq.tallies(found, pq.truth_of(segments), predicted_of(prediction))
     return Made(rows=_rows(image, 1, result))
 
@@ -96,7 +142,8 @@ def score_clip(clip: str, frames: Sequence[Mapping[str, Any]], categories: Seque
     made = []
     for frame in frames:
         truth, predicted = frame["truth_png"].read(), frame["predicted_png"].read()
-        found = overlaps_of(frame["image"], truth, predicted, frame["prediction"], categories)
+        path = frame["predicted_png"].label
+        found = overlaps_of(frame["image"], truth, predicted, frame["prediction"], categories, path)
         made.append(vpq.Frame(found, pq.truth_of(frame["segments"]), predicted_of(frame["prediction"])))
     parts = [_rows(clip, length, tallies) for length, tallies in vpq.clip_tallies(made).items()]
     return Made(rows={name: [value for part in parts for value in part[name]] for name in TALLY_ROWS})

@@ -2,22 +2,19 @@
 
 For plain PNGs: grey of 8 or 16 bits, RGB and RGBA of 8 bits, not interlaced, in runs that are long on average. All
 others, everything damaged, and everything where numba (extra `fast`) is not installed is None here: who asks decodes
-with Pillow then (`panoptic`), and it is Pillow that says what is wrong. Both give equal runs; a test says so.
+with Pillow then (`panoptic`), after `png_whole` has said what is wrong. Both give equal runs; a test says so.
 
 Rules: PNG specification (third edition) 5 (chunks), 7.2 (scanlines), 9 (filters).
 """
 
 from __future__ import annotations
 
-import zlib
-
 import numpy as np
 
-from segassets.formats import _zlib
+from segassets.formats import _zlib, png_whole
 from segassets.formats.compiled import Kernel
 from segassets.formats.label_map import Runs
 
-_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _OCTETS = {(8, 0): 1, (16, 0): 2, (8, 2): 3, (8, 6): 4}  # bytes a pixel, by (bit depth, colour type)
 _TYPES = {(8, 0): np.uint8, (16, 0): np.uint16}
 _BLOCK = 1 << 18  # bytes of rows at a time: they stay in the second-level cache
@@ -30,7 +27,7 @@ def read(data: bytes) -> Runs | None:
 
     Values: uint8 or uint16 of a grey PNG, uint32 R + 256 G + 65536 B of the others.
     """
-    if len(data) < 33 or not data.startswith(_SIGNATURE) or data[12:16] != b"IHDR" or data[26:29] != b"\0\0\0":
+    if len(data) < 33 or not data.startswith(png_whole.SIGNATURE) or data[12:16] != b"IHDR" or data[26:29] != b"\0\0\0":
         return None
     width, height = int.from_bytes(data[16:20], "big"), int.from_bytes(data[20:24], "big")
     kind = data[24], data[25]
@@ -55,20 +52,11 @@ def load() -> bool:
 
 def _stream(data: bytes) -> bytes | None:
     """The zlib stream of the IDAT chunks of a complete PNG with right check sums; None of any other."""
-    at, parts = 8, []
-    while at + 12 <= len(data):
-        stop = at + 8 + int.from_bytes(data[at : at + 4], "big")
-        name = data[at + 4 : at + 8]
-        if stop + 4 > len(data) or zlib.crc32(data[at + 4 : stop]) != int.from_bytes(data[stop : stop + 4], "big"):
-            return None
-        if name == b"IDAT":
-            parts.append(data[at + 8 : stop])
-        elif name == b"IEND":
-            return b"".join(parts)
-        elif name in (b"acTL", b"fcTL"):  # animated
-            return None
-        at = stop + 4
-    return None
+    try:
+        stream, names = png_whole.compressed(data)
+    except png_whole.Damaged:
+        return None
+    return None if names & png_whole.ANIMATED else stream
 
 
 def _fill(kernel, stream: bytes, size: tuple[int, int], octets: int, starts, values) -> int:

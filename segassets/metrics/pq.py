@@ -7,6 +7,7 @@ Two of their slips are repaired: areas are those of the pixels, not of the JSON,
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import NamedTuple
@@ -131,7 +132,7 @@ def prediction_findings(ids: Iterable[int], segments: Sequence[Mapping], categor
             error("unknown_category", f"the categories {_some(strange)} are not in the ground truth's table")
         )
     if len(listed) > len(set(listed)):
-        double = sorted({i for i in listed if listed.count(i) > 1})
+        double = sorted(i for i, count in Counter(listed).items() if count > 1)
         findings.append(error("duplicate_id", f"{len(double)} ids are listed more than once ({_some(double)})"))
     return findings
 

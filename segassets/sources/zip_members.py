@@ -27,6 +27,7 @@ _LOCAL = struct.Struct("<4s5H3I2H")
 _STORED, _DEFLATED = 0, 8
 _ENCRYPTED = 0x1
 _SLACK = 512  # an extra field in the local header that the directory does not have; mostly a few bytes
+_HEAD_SLACK = 1024  # packed bytes beyond those wanted: codes of a deflated block come first
 _LIMIT = 1 << 30  # no picture or list is larger; a directory that says so is wrong, or a bomb
 _EXAMPLES = 3
 
@@ -44,26 +45,35 @@ class Member(Ref):
 
     def read(self, limit: int | None = None) -> bytes:
         """The member's data, or the first `limit` bytes. EOFError when they are not what the directory says."""
-        data = self._unpacked(self._stored(), limit)
         if limit is not None:
-            return data[:limit]
+            return self._begin(limit)
+        data = self._unpacked(self._stored(self.length), None)
         if len(data) != self.size or zlib.crc32(data) != self.crc:
             raise EOFError(f"{self.label}: its data do not have the CRC of the archive's directory")
         return data
 
-    def _stored(self) -> bytes:
+    def _begin(self, limit: int) -> bytes:
+        """The first bytes, from as little of the packed data as gives them."""
+        packed = min(self.length, limit + _HEAD_SLACK)
+        data = self._unpacked(self._stored(packed), limit)
+        if len(data) < min(limit, self.size) and packed < self.length:
+            data = self._unpacked(self._stored(self.length), limit)
+        return data[:limit]
+
+    def _stored(self, length: int) -> bytes:
+        """The first `length` bytes of the packed data."""
         files = files_at(self.root)
-        guess = _LOCAL.size + len((self.member or "").encode()) + _SLACK + self.length
+        guess = _LOCAL.size + len((self.member or "").encode()) + _SLACK + length
         block = files.read(self.path, self.offset, self.offset + guess)
         if len(block) < _LOCAL.size or block[:4] != b"PK\3\4":
             raise EOFError(f"{self.label}: there is no member where the archive's directory says")
         name, extra = struct.unpack_from("<2H", block, 26)
         start = _LOCAL.size + name + extra
-        if len(block) < start + self.length:
-            block += files.read(self.path, self.offset + len(block), self.offset + start + self.length)
-        if len(block) < start + self.length:
+        if len(block) < start + length:
+            block += files.read(self.path, self.offset + len(block), self.offset + start + length)
+        if len(block) < start + length:
             raise EOFError(f"{self.label}: the archive ends before the member does")
-        return block[start : start + self.length]
+        return block[start : start + length]
 
     def _unpacked(self, data: bytes, limit: int | None) -> bytes:
         if self.method == _STORED:
@@ -76,9 +86,10 @@ class Member(Ref):
 
 @dataclass
 class Found:
-    """Files by their canonical path, whatever holds them, and what is odd about where they lie."""
+    """Files by their canonical path, whatever holds them, their bytes, and what is odd about where they lie."""
 
     refs: dict[str, Ref] = field(default_factory=dict)
+    sizes: dict[str, int] = field(default_factory=dict)
     findings: list[Finding] = field(default_factory=list)
 
     def below(self, folder: str) -> dict[str, Ref]:
@@ -98,9 +109,9 @@ def find(raw: Raw, *patterns: str) -> Found:
     and from the shortest path. Findings: taken_from_zip (info), several_copies (warning).
     Raises BadItem `bad_zip` for an archive that cannot be read.
     """
-    found: dict[str, tuple[tuple, str, Ref]] = {}
+    found: dict[str, tuple[tuple, str, Ref, int]] = {}
     double: dict[str, list[str]] = {}
-    for path, ref in _everything(raw):
+    for path, ref, size in _everything(raw):
         canonical = _canonical(f"/{path}", patterns)
         if canonical is None:
             continue
@@ -111,9 +122,10 @@ def find(raw: Raw, *patterns: str) -> Found:
                 double.setdefault(canonical, [found[canonical][1]]).append(label)
             if rank > found[canonical][0]:
                 continue
-        found[canonical] = (rank, label, ref)
-    refs = {canonical: ref for canonical, (_, _, ref) in found.items()}
-    return Found(refs, _where_findings(refs, double))
+        found[canonical] = (rank, label, ref, size)
+    refs = {canonical: ref for canonical, (_, _, ref, _) in found.items()}
+    sizes = {canonical: size for canonical, (_, _, _, size) in found.items()}
+    return Found(refs, sizes, _where_findings(refs, double))
 
 
 def _canonical(path: str, patterns: Iterable[str]) -> str | None:
@@ -141,15 +153,15 @@ def _where_findings(refs: dict[str, Ref], double: dict[str, list[str]]) -> list[
     return findings
 
 
-def _everything(raw: Raw) -> Iterator[tuple[str, Ref]]:
-    for path in raw.files:
+def _everything(raw: Raw) -> Iterator[tuple[str, Ref, int]]:
+    for path, entry in raw.files.items():
         if path.lower().endswith(".zip"):
-            yield from _members(raw, path)
+            yield from ((inside, member, member.size) for inside, member in _members(raw, path))
         else:
-            yield path.lstrip("/"), raw.ref(path)
+            yield path.lstrip("/"), raw.ref(path), entry.size
 
 
-def _members(raw: Raw, path: str) -> Iterator[tuple[str, Ref]]:
+def _members(raw: Raw, path: str) -> Iterator[tuple[str, Member]]:
     """The members of a zip, and of zips within it; nothing for the members of a split archive's part."""
     whole = raw.ref(path)
     top = path.lstrip("/").rpartition("/")[0]
@@ -207,8 +219,15 @@ def _inner(raw: Raw, member: Member) -> Ref:
     target = f"{names.HOME}/unpacked/{token}.zip"
     files = files_at(raw.scratch)
     if files.stat(target) is None:
-        source = files_at(member.root).open(member.path)
-        archive = zipfile.ZipFile(source)
-        with source, archive, archive.open(member.member) as data, files.create(target) as out:
-            shutil.copyfileobj(data, out, 1 << 20)
+        try:
+            with (
+                files_at(member.root).open(member.path) as source,
+                zipfile.ZipFile(source) as archive,
+                archive.open(member.member) as data,
+                files.create(target) as out,
+            ):
+                shutil.copyfileobj(data, out, 1 << 20)
+        except (zipfile.BadZipFile, zlib.error, EOFError, struct.error, NotImplementedError) as problem:
+            message = f"the zip within it cannot be unpacked ({problem}): is the download complete? get it again"
+            raise BadItem(error("bad_zip", message, path=member.path, member=member.member[:300])) from None
     return Ref(raw.scratch, target)

@@ -10,17 +10,22 @@ from segassets.findings import Finding, error, warning
 TOLD = 100
 
 
-def join(keys: Iterable[str], on: str, **sources: Mapping[str, Any]) -> tuple[list[dict], list[Finding]]:
+def join(
+    keys: Iterable[str], on: str, told: Mapping[str, str] | None = None, **sources: Mapping[str, Any]
+) -> tuple[list[dict], list[Finding]]:
     """One item a key that every source has: `{on: key, source: value, ...}`, and what did not match.
 
-    Findings: `<source>_missing` (error: the item is left out) for a key without a value, `<source>_unexpected`
-    (warning) for values whose key nobody lists.
+    `told`: what to say, and to do, where a source lacks a key. Findings: `<source>_missing` (error: the item is left
+    out) for a key without a value, `<source>_unexpected` (warning) for values whose key nobody lists.
     """
     keys = list(keys)
     items, findings = [], []
     for key in keys:
         lacking = [name for name, source in sources.items() if key not in source]
-        findings += [error(f"{name}_missing", f"there is no {name} file for it", image=key) for name in lacking]
+        findings += [
+            error(f"{name}_missing", (told or {}).get(name, f"there is no {name} file for it"), image=key)
+            for name in lacking
+        ]
         if not lacking:
             items.append({on: key, **{name: source[key] for name, source in sources.items()}})
     known = set(keys)

@@ -217,8 +217,16 @@ def _judge(job: Job, stage: Stage, listed: list[Finding], footer: manifest.Foote
 
 
 def _lost_item(finding: Finding) -> str | None:
-    """Which item an error of the listing costs; a stray member of an archive is no item."""
-    return finding.image or finding.part or (None if finding.member else finding.path)
+    """Which item an error of the listing costs; a stray member of an archive is no item.
+
+    A record that names nothing is known by its index, and an error that names no item at all stands for one: what is
+    an error never passes as nothing.
+    """
+    if finding.image or finding.part:
+        return finding.image or finding.part
+    if finding.member:
+        return None
+    return finding.path or (f"index {finding.index}" if finding.index is not None else str(finding))
 
 
 def _run_check(job: Job, view: StageView) -> list[Finding]:

@@ -280,6 +280,8 @@ def vps_frame(shift: int):
 class Bytes:
     """Bytes where a reference is expected."""
 
+    label = "predicted.png"
+
     def __init__(self, data: bytes):
         self.data = data
 

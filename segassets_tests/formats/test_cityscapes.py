@@ -118,6 +118,8 @@ def test_a_group_is_a_crowd_and_ignored_labels_are_no_segments():
 def test_the_thousandth_instance_is_reported():
     made = items.panoptic_file(IMAGE, gray_png(np.array([[24999, 25000]], np.uint16)), "folder", False)
     assert [finding.code for finding in made.findings] == ["many_instances"]
+    for legitimate in ([24999, 24000], [33999, 25000], [24999, 25]):
+        assert items.panoptic_file(IMAGE, gray_png(np.array([legitimate], np.uint16)), "folder", False).findings == []
 
 
 def test_the_panoptic_document_is_json_with_real_names():

@@ -13,6 +13,7 @@ import pytest
 from segassets.findings import BadItem
 from segassets.sources.raw import Raw
 from segassets.sources.zip_members import Member, find
+from segassets.store.files import Folder
 
 DATA = random.Random(0).randbytes(3000) + bytes(5000)
 
@@ -104,3 +105,28 @@ def test_a_member_that_is_not_where_the_directory_says(tmp_path):
     archive.write_bytes(archive.read_bytes()[:100])
     with pytest.raises(EOFError, match="ends before"):
         ref.read()
+
+
+@pytest.mark.parametrize("method", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED])
+def test_a_damaged_zip_within_a_zip_is_named(tmp_path, method):
+    inner = zip_bytes({"val/cls/x.png": random.Random(1).randbytes(5000)}, zipfile.ZIP_STORED)
+    data = bytearray(zip_bytes({"top/val_gt.zip": inner}, method))
+    data[2000] ^= 0x55
+    put(tmp_path, "release.zip", bytes(data))
+    with pytest.raises(BadItem) as bad:
+        look(tmp_path, "val/cls/*")
+    (finding,) = bad.value.findings
+    assert (finding.code, finding.path, finding.member) == ("bad_zip", "city/release.zip", "top/val_gt.zip")
+
+
+@pytest.mark.parametrize("method", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED])
+def test_the_head_of_a_member_takes_a_few_bytes_of_the_archive(tmp_path, method, monkeypatch):
+    data = random.Random(2).randbytes(200_000)
+    put(tmp_path, "all.zip", zip_bytes({"gtFine/val/x.png": data, "gtFine/val/y.png": bytes(200_000)}, method))
+    found = look(tmp_path, "gtFine/val/*")
+    read, asked = Folder.read, []
+    monkeypatch.setattr(Folder, "read", lambda *a, **k: asked.append(read(*a, **k)) or asked[-1])
+    heads = {path: ref.read(64) for path, ref in found.refs.items()}
+    assert heads == {"gtFine/val/x.png": data[:64], "gtFine/val/y.png": bytes(64)}
+    assert sum(map(len, asked)) < 5000
+    assert found.sizes == dict.fromkeys(heads, 200_000)

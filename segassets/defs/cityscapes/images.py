@@ -2,16 +2,30 @@
 
 from segassets.artifact import artifact
 from segassets.defs.cityscapes import show
-from segassets.defs.cityscapes.raw import GT, LICENCE, PHOTOGRAPHS, SPLITS, images_of
+from segassets.defs.cityscapes.raw import (
+    ENDINGS,
+    GT,
+    LICENCE,
+    PHOTOGRAPHS,
+    SPLITS,
+    doubled,
+    images_of,
+    size_of,
+    strange,
+)
 from segassets.errors import Skip
-from segassets.findings import error, warning
+from segassets.findings import error, info, warning
 from segassets.formats.cityscapes import ImageName
+from segassets.formats.cityscapes_items import photograph_file
+from segassets.sources.png_ends import heads, measured
 from segassets.sources.zip_members import find
 from segassets.work.unchanged import unchanged
 
 #: The licence lies at the top of the tree, once: the first of these splits that has photographs publishes it.
 LICENCE_WITH = ("val", "train", "test")
 EVERY_SPLIT = tuple(f"*leftImg8bit/{split}/*" for split in LICENCE_WITH)
+ENDING = "_leftImg8bit.png"
+_HEAD = 256  # bytes of a label file that say how large its image is
 
 
 @artifact(
@@ -19,32 +33,64 @@ EVERY_SPLIT = tuple(f"*leftImg8bit/{split}/*" for split in LICENCE_WITH)
     SPLITS,
     into="cityscapes",
     reads=(*PHOTOGRAPHS, *EVERY_SPLIT, *GT, *LICENCE),
-    code_version="1",
+    code_version="2",
     show=show.photographs,
 )
 def images(raw, partition):
-    """The photographs in Cityscapes' own tree, byte for byte; and `license.txt`, without which STEP loaders stop."""
+    """The photographs in Cityscapes' own tree, byte for byte; and `license.txt`, without which STEP loaders stop.
+
+    Each is a whole PNG of the size of its labels: begin and end are looked at, in a bucket those of a sample.
+    """
     found = find(raw, f"leftImg8bit/{partition}/*")
-    pictures = images_of(found, "_leftImg8bit.png")
-    if not pictures:
-        raise Skip(f"there are no cityscapes/leftImg8bit/{partition}/<city>/*_leftImg8bit.png in the raw folder")
-    labelled = images_of(find(raw, f"gtFine/{partition}/*"), "_gtFine_labelIds.png")
+    pictures, double = images_of(found, ENDING)
+    if not pictures and not double:
+        raise Skip(f"there are no cityscapes/leftImg8bit/{partition}/<city>/*{ENDING} in the raw folder")
+    labels = find(raw, f"gtFine/{partition}/*")
+    labelled = _labelled(labels)
+    sizes, bad = measured(found, pictures)
+    bad += [*doubled(double, found), *_odd_sizes(found, pictures, sizes, labels, labelled)]
+    lost = {finding.image for finding in bad}
     items = [
-        (image, f"leftImg8bit/{partition}/{ImageName.parse(image).photograph}", ref)
-        for image, ref in sorted(pictures.items())
+        (image, f"leftImg8bit/{partition}/{ImageName.parse(image).photograph}", found.refs[path])
+        for image, path in sorted(pictures.items())
+        if image not in lost
     ]
     licence, findings = _licence(raw, partition)
-    return unchanged([*items, *licence], [*found.findings, *findings, *_pairs(pictures, labelled)])
+    findings = [*found.findings, *strange(found, (ENDING,), "photographs"), *bad, *findings]
+    there = {*pictures, *double}
+    return unchanged([*items, *licence], [*findings, *_pairs(there, set(labelled))], photograph_file)
+
+
+def _labelled(labels):
+    """A label file of every image that has one: canonical path by image."""
+    found = {}
+    for ending in ENDINGS.values():
+        found = {**images_of(labels, ending)[0], **found}
+    return found
+
+
+def _odd_sizes(found, pictures, sizes, labels, labelled):
+    """Errors `size_differs` for photographs of another size than their labels."""
+    both = [image for image in sizes if image in labelled]
+    findings = []
+    for image, head in zip(both, heads(labels, [labelled[image] for image in both], _HEAD), strict=True):
+        wanted, size = size_of(head), sizes[image]
+        if wanted is not None and wanted != size:
+            told = f"it has {size[1]} x {size[0]} pixels, {labelled[image]} has {wanted[1]} x {wanted[0]}"
+            path = found.refs[pictures[image]].label
+            findings.append(error("size_differs", f"{told}: get both again", image=image, path=path))
+    return findings
 
 
 def _licence(raw, partition):
     there = [split for split in LICENCE_WITH if find(raw, f"leftImg8bit/{split}/*").refs]
-    if partition != there[0]:
-        return [], []
     ref = find(raw, "license.txt").refs.get("license.txt")
     if ref is None:
         told = "there is no license.txt in the raw folder: loaders of the STEP form stop without it"
-        return [], [warning("licence_missing", told)]
+        return [], [warning("licence_missing", told)] if partition == there[0] else []
+    if partition != there[0]:
+        told = f"license.txt is one file for all splits: segassets materialize cityscapes/images --partition {there[0]}"
+        return [], [info("licence_elsewhere", f"{told} publishes it")]
     return [("license.txt", "license.txt", ref)], []
 
 
@@ -53,11 +99,9 @@ def _pairs(pictures, labelled):
     if not labelled:
         return []
     counts = f"{len(pictures)} photographs and {len(labelled)} label maps are there"
-    lost = [
-        error("photograph_missing", f"its labels are there, its photograph is not ({counts})", image=image)
-        for image in sorted(set(labelled) - set(pictures))
-    ]
-    bare = sorted(set(pictures) - set(labelled))
+    told = f"its labels are there, its photograph is not ({counts}): unpack leftImg8bit wholly"
+    lost = [error("photograph_missing", told, image=image) for image in sorted(labelled - pictures)]
+    bare = sorted(pictures - labelled)
     if bare:
         told = f"{len(bare)} photographs have no labels ({', '.join(bare[:3])}{', ...' if len(bare) > 3 else ''})"
         lost.append(warning("labels_missing", f"{told}; {counts}"))

@@ -5,10 +5,12 @@ from typing import Literal
 
 from segassets.artifact import artifact
 from segassets.defs.cityscapes import checks, show
-from segassets.defs.cityscapes.raw import GT, SPLITS, ground_truth
+from segassets.defs.cityscapes.raw import ENDINGS, GT, SPLITS, ground_truth
+from segassets.findings import info
 from segassets.formats import cityscapes_contours, cityscapes_instances, cityscapes_panoptic
 from segassets.formats.cityscapes_items import (
     INSTANCE_ROWS,
+    MAP_ROWS,
     PANOPTIC_ROWS,
     PIXEL_ROWS,
     instance_train_ids_file,
@@ -18,11 +20,19 @@ from segassets.formats.cityscapes_items import (
 )
 from segassets.work.plans import Items, each
 
-COMPARED = 16  # of so many images one is compared with its labelIds
+COMPARED = 16  # of so many images one is compared with another of its files, of small sets one in fewer:
+AT_LEAST = 64  # so many are, or all
 
 
-def _items(refs):
-    return [{"image": image, "data": ref} for image, ref in refs.items()]
+def _compare(truth, items, kind, as_name, what):
+    """Give some images their file of another kind to be compared with; the finding that says how many."""
+    sample = [item for item in items if item["image"] in truth.paths[kind]]
+    sample = sample[:: max(1, min(COMPARED, len(sample) // AT_LEAST))]
+    for item in sample:
+        ref = truth.ref(kind, item["image"])
+        item.update({as_name: ref, "other": ref.label})
+    told = f"{what} is compared with *{ENDINGS[kind]} in {len(sample)} of {len(items)} images"
+    return [info("compared", told)] if sample else []
 
 
 @artifact(
@@ -31,7 +41,7 @@ def _items(refs):
     into="cityscapes/gtFine/{partition}",
     reads=GT,
     rows=PIXEL_ROWS,
-    code_version="1",
+    code_version="2",
     check=checks.label_maps,
     show=show.label_maps,
 )
@@ -41,8 +51,10 @@ def label_train_ids(raw, partition, *, source: Literal["png", "polygons"] = "png
     By table from the official labelIds, so that it agrees with the panoptic and instance artifacts in every pixel; or
     drawn from the polygons, as csCreateTrainIdLabelImgs does, whose borders depend on Pillow's version.
     """
-    refs, findings = ground_truth(raw, partition, "labels" if source == "png" else "polygons", strict_counts)
-    return each(Items(_items(refs), "image"), label_train_ids_file, findings=findings, form=source)
+    truth, items, findings = ground_truth(raw, partition, "labels" if source == "png" else "polygons", strict_counts)
+    if source == "polygons":
+        findings += _compare(truth, items, "labels", "official", "what is drawn")
+    return each(Items(items, "image"), label_train_ids_file, findings=findings, form=source)
 
 
 @artifact(
@@ -50,25 +62,25 @@ def label_train_ids(raw, partition, *, source: Literal["png", "polygons"] = "png
     SPLITS,
     into="cityscapes/gtFine/{partition}",
     reads=GT,
-    code_version="1",
+    rows=MAP_ROWS,
+    code_version="2",
     check=checks.instance_maps,
     show=show.instance_maps,
 )
 def instance_train_ids(raw, partition, *, source: Literal["png", "polygons"] = "png", strict_counts: bool = False):
     """1000 trainId + number for instances, else the trainId (groups: the bare trainId); 16-bit grey."""
-    refs, findings = ground_truth(raw, partition, "instances" if source == "png" else "polygons", strict_counts)
-    items = _items(refs)
+    truth, items, findings = ground_truth(raw, partition, "instances" if source == "png" else "polygons", strict_counts)
     if source == "png":
-        labels, _ = ground_truth(raw, partition, "labels")
-        for item in items[::COMPARED]:
-            item["labels"] = labels.get(item["image"])
+        findings += _compare(truth, items, "labels", "labels", "the class of every pixel")
+    else:
+        findings += _compare(truth, items, "instances", "official", "what is drawn")
     return each(Items(items, "image"), instance_train_ids_file, findings=findings, form=source)
 
 
 def _panoptic(raw, partition, strict_counts, name, train_ids):
-    refs, findings = ground_truth(raw, partition, "instances", strict_counts)
+    _, items, findings = ground_truth(raw, partition, "instances", strict_counts)
     return each(
-        Items(_items(refs), "image"),
+        Items(items, "image"),
         panoptic_file,
         findings=findings,
         folds={f"annotations/{name}.json": partial(cityscapes_panoptic.document, train_ids=train_ids)},
@@ -83,7 +95,7 @@ def _panoptic(raw, partition, strict_counts, name, train_ids):
     into="cityscapes",
     reads=GT,
     rows=PANOPTIC_ROWS,
-    code_version="1",
+    code_version="2",
     check=checks.panoptic,
     show=show.panoptic,
 )
@@ -98,7 +110,7 @@ def panoptic(raw, partition, *, strict_counts: bool = False):
     into="cityscapes",
     reads=GT,
     rows=PANOPTIC_ROWS,
-    code_version="1",
+    code_version="2",
     check=checks.panoptic_train_id,
     show=show.panoptic,
 )
@@ -113,7 +125,7 @@ def panoptic_train_id(raw, partition, *, strict_counts: bool = False):
     into="cityscapes/annotations",
     reads=GT,
     rows=INSTANCE_ROWS,
-    code_version="2",
+    code_version="3",
     check=checks.instances,
     show=show.instances,
 )
@@ -130,11 +142,10 @@ def instances(
     Images are sorted by city and name and count from 0; annotations count from `id_base`. `segmentation=polygons`:
     Detectron's form, which has no groups, no holes and none of the instances with a stray pixel (needs OpenCV).
     """
-    refs, findings = ground_truth(raw, partition, "instances", strict_counts)
-    form = cityscapes_instances
+    form, needs = cityscapes_instances, {"labels": ", and segm_file names the labelTrainIds that are made of it"}
     if segmentation == "polygons":
-        form = cityscapes_contours
+        form, needs = cityscapes_contours, {}
         form.opencv()  # says at once when it is not there
+    _, items, findings = ground_truth(raw, partition, "instances", strict_counts, needs)
     folds = {f"instancesonly_filtered_gtFine_{partition}.json": partial(form.document, id_base=id_base)}
-    items = Items(_items(refs), "image")
-    return each(items, instances_row, findings=findings, folds=folds, segmentation=segmentation)
+    return each(Items(items, "image"), instances_row, findings=findings, folds=folds, segmentation=segmentation)

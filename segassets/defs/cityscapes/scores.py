@@ -21,7 +21,7 @@ THINGS = {record["id"]: bool(record["isthing"]) for record in cityscapes_panopti
     reads=FILES,
     raw="predictions",
     rows=panoptic_scores.TALLY_ROWS,
-    code_version="1",
+    code_version="2",
     whole_inputs=["panoptic"],
     show=show.scores,
 )
@@ -31,23 +31,32 @@ def pq(raw, panoptic, partition):
     Images are joined by their id. One without a prediction, an id that is in the PNG but not in the JSON or the
     other way round, and an unknown category are errors, as in the reference tool.
     """
-    document = panoptic_scores.document(only_json(raw, partition), f"predictions/{partition}")
+    where = f"predictions/{partition}"
+    predicted, bad = panoptic_scores.by_image(panoptic_scores.annotations(only_json(raw, partition), where), where)
+    lost = {finding.image for finding in bad}
     pictures = {path.rsplit("/", 1)[1]: raw.ref(path) for path in raw.paths if path.endswith(".png")}
-    predicted = {entry["image_id"]: entry for entry in document["annotations"]}
-    truth, handle = ground_truth("cityscapes/panoptic", panoptic, "image", predicted.keys())
+    truth, handle = ground_truth("cityscapes/panoptic", panoptic, "image", {*predicted, *lost})
     pngs = {image: path for image, path in handle.paths.items() if path.endswith(".png")}
+    files = {image: entry.get("file_name") for image, entry in predicted.items()}
     items, findings = join(
-        truth,
+        [image for image in truth if image not in lost],
         "image",
-        segments=truth,
+        {
+            "prediction": f"no annotation in the JSON of {where} has its image_id: one an image is expected",
+            "predicted_png": f"its annotation's file_name names no PNG in {where}/: put it there, or correct the name",
+        },
+        segments={image: segments for image, segments in truth.items() if image not in lost},
         prediction={image: entry["segments_info"] for image, entry in predicted.items()},
-        predicted_png={i: pictures[e["file_name"]] for i, e in predicted.items() if e.get("file_name") in pictures},
-        truth_png={image: handle.ref(path) for image, path in pngs.items()},
+        predicted_png={i: pictures[f] for i, f in files.items() if isinstance(f, str) and f in pictures},
+        truth_png={image: handle.ref(path) for image, path in pngs.items() if image not in lost},
     )
+    # Without an annotation nobody knows the PNG's name.
+    findings = [f for f in findings if f.code != "predicted_png_missing" or f.image in predicted]
+    items = [{**item, "path": item["predicted_png"].label} for item in items]
     return each(
         Items(items, "image"),
         panoptic_scores.score_image,
-        findings=findings,
+        findings=[*bad, *findings],
         folds={"pq.json": partial(panoptic_scores.pq_json, things=THINGS)},
         categories=tuple(THINGS),
     )

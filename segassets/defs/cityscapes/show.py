@@ -7,7 +7,7 @@ import numpy as np
 from PIL import Image
 
 from segassets import previews
-from segassets.formats.cityscapes import BY_ID, EVALUATED, label_of
+from segassets.formats.cityscapes import BY_ID, EVALUATED, ImageName, label_of
 from segassets.formats.cityscapes import image_of as core_of
 from segassets.formats.panoptic import read_ids
 from segassets.sources.raw import Raw
@@ -39,7 +39,7 @@ def pngs(view, count=SHOWN):
 def _photograph(raw, partition, image):
     """The image's photograph, or nothing where only labels were downloaded."""
     # Label assets do not read photographs: a new one makes none of them out of date.
-    patterns = (f"*leftImg8bit/{partition}/{image.partition('_')[0]}/{image}*", "*leftImg8bit*.zip")
+    patterns = (f"*leftImg8bit/{partition}/{ImageName.parse(image).city}/{image}*", "*leftImg8bit*.zip")
     refs = find(Raw(raw.root, raw.dataset, patterns, raw.scratch), f"leftImg8bit/{partition}/*").refs
     path = next((p for p in refs if core_of(p, "_leftImg8bit.png") == image), None)
     return [np.asarray(Image.open(io.BytesIO(refs[path].read())).convert("RGB"))] if path else []
@@ -54,7 +54,7 @@ def coloured(values):
 
 
 def label_maps(view, raw):
-    """Photographs beside their maps, and the share of every class."""
+    """Photographs beside their maps, and the share of every class; of drawn ones how far they are the official PNGs."""
     return {**instance_maps(view, raw), **_classes(view)}
 
 
@@ -63,7 +63,17 @@ def instance_maps(view, raw):
     tiles = []
     for item, path in pngs(view):
         tiles += [*_photograph(raw, _split_of(path), item), coloured(decoded(view.read(path)))]
-    return {"preview": previews.contact_sheet(tiles, columns=4)}
+    return {"preview": previews.contact_sheet(tiles, columns=4), **_differing(view)}
+
+
+def _differing(view):
+    """The share of pixels that are drawn other than in the official PNGs, over the images that were compared."""
+    rows = [row for row in view.records(["height", "width", "differing"]) if row["differing"] is not None]
+    pixels = sum(row["height"] * row["width"] for row in rows)
+    if not pixels:
+        return {}
+    share = sum(row["differing"] for row in rows) / pixels
+    return {"pixels other than in the official PNGs": round(share, 6), "images compared with them": len(rows)}
 
 
 def _split_of(path):

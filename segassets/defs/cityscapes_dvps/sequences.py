@@ -1,11 +1,13 @@
 """The tree `video_sequence` that PolyphonicFormer and ViP-DeepLab read: photograph, labels and depth of every frame."""
 
+from dataclasses import replace
+
 import dagster as dg
 
 from segassets import external
 from segassets.artifact import artifact
 from segassets.defs.cityscapes_dvps import show
-from segassets.defs.cityscapes_vps.raw import SEQUENCE, photographs
+from segassets.defs.cityscapes_vps.photographs import SEQUENCE, Photographs
 from segassets.errors import Skip
 from segassets.findings import warning
 from segassets.formats import cityscapes_dvps as dvps
@@ -41,7 +43,7 @@ def _labels(partition):
     SPLITS,
     into="cityscapes-dvps/video_sequence/{partition}",
     reads=("*video_sequence/{partition}/*", "*.zip"),
-    code_version="1",
+    code_version="2",
     inputs={"labels": "cityscapes_vps/panoptic_inst"},
     whole_inputs={"labels": _labels},
     show=show.triplets,
@@ -60,24 +62,39 @@ def video_sequence(raw, labels, partition):
         raise Skip(f"Cityscapes-VPS has no labels of {partition}: {len(depth)} depth files are left aside")
     panoptic_inst = labels[partition]
     # Not among what is read: a split without depth files has no input, whatever photographs there are.
-    photos, findings = photographs(Raw(raw.root, raw.dataset, SEQUENCE, raw.scratch))
+    photos = Photographs(Raw(raw.root, raw.dataset, SEQUENCE, raw.scratch))
     paths = {vps.FrameName.from_image_id(frame).cityscapes_name: path for frame, path in panoptic_inst.paths.items()}
     frames = {name.stem: name.frame for name in sorted(filter(None, names))}
+    bad = _bad_photographs(photos, frames, panoptic_inst)
+    lost = {finding.image for finding in bad}
     items, missing = join(
-        frames,
+        [stem for stem in frames if stem not in lost],
         "frame",
-        stem={stem: stem for stem in frames},
-        pan={stem: panoptic_inst.ref(paths[frame]) for stem, frame in frames.items() if frame in paths},
-        photo={stem: photos[frame] for stem, frame in frames.items() if frame in photos},
-        depth=depth,
+        {"pan": "cityscapes_vps/panoptic_inst has no labels of its frame: are its masks in cityscapes_vps/?"},
+        stem={stem: stem for stem in frames if stem not in lost},
+        pan={s: panoptic_inst.ref(paths[frame]) for s, frame in frames.items() if frame in paths and s not in lost},
+        photo={stem: photos.ref(frame) for stem, frame in frames.items() if stem not in lost},
+        depth={stem: ref for stem, ref in depth.items() if stem not in lost},
     )
-    # References within a list stay references: photographs and depth are linked, never read.
-    items = [{**item, "photo": [item["photo"]], "depth": [item["depth"]]} for item in items]
+    # References within a list stay references: photographs and depth are linked, whatever is read of them.
+    items = [{**item, "photo": [item["photo"]], "linked": [item["depth"]]} for item in items]
     unused = sorted(set(paths) - set(frames.values()))
     if unused:
         told = f"{len(unused)} labelled frames have no depth file and are left out, {unused[0]} for one"
-        findings = [*findings, warning("depth_missing", told)]
-    return each(Items(items, "frame"), dvps_files, findings=[*found.findings, *findings, *missing, *_videos(names)])
+        missing.append(warning("depth_missing", told))
+    findings = [*found.findings, *photos.findings, *bad, *missing, *_videos(names)]
+    return each(Items(items, "frame"), dvps_files, findings=findings)
+
+
+def _bad_photographs(photos, frames, panoptic_inst):
+    """Errors of photographs that are missing, doubled, no whole PNG, or of another size than their labels."""
+    videos = {stem: dvps.DepthName.parse(f"{stem}_depth.png").video for stem in frames}
+    shapes = {}
+    for row in panoptic_inst.records(["frame", "height", "width"]):
+        name = vps.FrameName.from_image_id(row["frame"]).cityscapes_name
+        shapes[name] = (row["height"], row["width"])
+    bad = photos.problems(frames, {stem: shapes.get(frame) for stem, frame in frames.items()}, videos)
+    return [replace(f, code="photo_missing") if f.code == "photograph_missing" else f for f in bad]
 
 
 def _videos(names):

@@ -8,6 +8,7 @@ import numpy as np
 from segassets.findings import error
 from segassets.formats import cityscapes_vps as vps
 from segassets.formats import cityscapes_vps_checks as rules
+from segassets.formats import cityscapes_vps_lists as lists
 from segassets.formats.panoptic import read_grey, read_ids
 
 CLIPS = 2
@@ -39,13 +40,12 @@ def panoptic_inst(view, random):
     """Values of all frames, one size a clip; tracks that break or have gaps are counted."""
     findings, sizes, frames = [], {}, []
     for row in view.records():
-        frame = vps.FrameName.from_image_id(row["frame"])
         findings += rules.pan_findings(row["frame"], row["values"])
-        size = (row["height"], row["width"])
-        if sizes.setdefault(frame.clip, size) != size:
-            told = f"it has {size[::-1]} pixels, other frames of its clip have {sizes[frame.clip][::-1]}"
-            findings.append(error("size_differs", told, image=row["frame"]))
-        frames.append((frame, row["values"]))
+        sizes[row["frame"]] = (row["height"], row["width"])
+        frames.append((vps.FrameName.from_image_id(row["frame"]), row["values"]))
+    for frame, (size, usual) in lists.odd_sizes(sizes, {frame.image_id: frame.clip for frame, _ in frames}).items():
+        told = f"it has {size[::-1]} pixels, the other frames of its clip have {usual[::-1]}"
+        findings.append(error("size_differs", told, image=frame))
     return [*findings, *rules.track_findings(frames)]
 
 

@@ -1,7 +1,9 @@
 """From the masks to label maps, panoptic videos and their ground truth; frames are joined by their ids."""
 
 from functools import partial
-from typing import Literal
+from typing import Annotated, Literal
+
+from pydantic import Field
 
 from segassets.artifact import artifact
 from segassets.defs.cityscapes_vps import checks, show
@@ -23,6 +25,8 @@ from segassets.formats.cityscapes_vps_items import (
 )
 from segassets.work.join import join
 from segassets.work.plans import Items, each, fold
+
+Seed = Annotated[int, Field(ge=0, lt=1 << 32)]  # what numpy.random.seed takes
 
 
 def _refs(handle):
@@ -46,7 +50,7 @@ def _maps(handle, as_name):
     SPLITS,
     into="cityscapes_vps/{partition}/labelmap",
     rows=LABEL_ROWS,
-    code_version="3",
+    code_version="4",
     check=checks.labelmap,
     show=show.label_maps,
 )
@@ -56,7 +60,7 @@ def labelmap(cls, partition, *, ego_to_road: bool = False):
     Pole groups have the colour of poles and are poles. `ego_to_road`: void in the lower three tenths becomes road, as
     upstream had it until October 2020: only to compare with the paper's numbers.
     """
-    items = _maps(cls, "cls")
+    items = [{**item, "path": item["cls"].label} for item in _maps(cls, "cls")]
     if not items:
         return nothing_for(partition, "masks")
     findings = _ego(ego_to_road, len(items))
@@ -73,7 +77,7 @@ def _ego(wanted, count):
     SPLITS,
     into="cityscapes_vps/{partition}/panoptic_inst",
     rows=PAN_ROWS,
-    code_version="3",
+    code_version="4",
     check=checks.panoptic_inst,
     show=show.panoptic_maps,
 )
@@ -87,7 +91,12 @@ def panoptic_inst(
     of `labelmap`.
     """
     frames = [row["frame"] for row in frame_list.records(["frame", "cls"]) if row["cls"] is not None]
-    items, findings = join(frames, "frame", cls=_refs(cls), inst=_refs(inst), name=_named(cls))
+    told = {
+        kind: f"cityscapes_vps/{kind} has no file of it: segassets materialize cityscapes_vps/{kind}"
+        for kind in ("cls", "inst")
+    }
+    items, findings = join(frames, "frame", told, cls=_refs(cls), inst=_refs(inst), name=_named(cls))
+    items = [{**item, "paths": (item["cls"].label, item["inst"].label)} for item in items]
     if not items and not findings:
         return nothing_for(partition, "masks")
     findings = [*findings, *_ego(ego_to_road, len(items))]
@@ -103,7 +112,7 @@ def panoptic_inst(
     check=checks.panoptic_video,
     show=show.strip,
 )
-def panoptic_video(panoptic_inst, partition, *, ids: Literal["structured", "colours"] = "structured", seed: int = 0):
+def panoptic_video(panoptic_inst, partition, *, ids: Literal["structured", "colours"] = "structured", seed: Seed = 0):
     """Segment ids as RGB, kept by an instance over its clip; the segments of every frame are rows.
 
     Structured ids: stuff its category's colour, things clip * 32768 + panoptic value. `ids=colours`: drawn as upstream

@@ -23,7 +23,7 @@ THINGS = {record["id"]: bool(record["isthing"]) for record in vps.CATEGORIES}
     reads="predictions/{partition}/*",
     raw="predictions",
     rows=panoptic_scores.TALLY_ROWS,
-    code_version="1",
+    code_version="2",
     whole_inputs=["panoptic_video"],
     show=show.scores,
 )
@@ -33,17 +33,23 @@ def vpq(raw, panoptic_video, partition):
     PNGs are joined by their image id. The form's JSON has no image ids: its annotations are those of the frames in
     order, as many as there are frames; where they have an `image_id`, that decides.
     """
+    where = f"predictions/{partition}"
     pictures = {path.rsplit("/", 1)[1].removesuffix(".png"): path for path in raw.paths if path.endswith(".png")}
     truth, handle = ground_truth("cityscapes_vps/panoptic_video", panoptic_video, "frame", pictures.keys())
-    document = panoptic_scores.document(only_json(raw, partition, "pred.json"), f"predictions/{partition}")
-    predicted = _by_frame(document["annotations"], list(truth), f"predictions/{partition}")
+    entries = panoptic_scores.annotations(only_json(raw, partition, "pred.json"), where)
+    predicted, bad = _by_frame(entries, list(truth), where)
+    lost = {finding.image for finding in bad}
     items, findings = join(
-        truth,
+        [frame for frame in truth if frame not in lost],
         "image",
-        segments=truth,
-        prediction=predicted,
-        predicted_png={image: raw.ref(path) for image, path in pictures.items()},
-        truth_png={image: handle.ref(path) for image, path in handle.paths.items() if image},
+        {
+            "prediction": f"no annotation of {where}/pred.json has its image_id: one a frame is expected",
+            "predicted_png": f"there is no PNG of its segments: {where}/pan_pred/<image id>.png is expected",
+        },
+        segments={frame: segments for frame, segments in truth.items() if frame not in lost},
+        prediction={frame: entry["segments_info"] for frame, entry in predicted.items()},
+        predicted_png={image: raw.ref(path) for image, path in pictures.items() if image not in lost},
+        truth_png={image: handle.ref(path) for image, path in handle.paths.items() if image and image not in lost},
     )
     clips = {}
     for item in items:
@@ -54,18 +60,17 @@ def vpq(raw, panoptic_video, partition):
     return each(
         Items([{"clip": clip, "frames": frames} for clip, frames in clips.items()], "clip", batch_items=2),
         panoptic_scores.score_clip,
-        findings=findings,
+        findings=[*bad, *findings],
         folds=folds,
         categories=tuple(THINGS),
     )
 
 
-def _by_frame(annotations, frames, where):
-    if all(isinstance(entry.get("image_id"), str) for entry in annotations):
-        return {entry["image_id"]: entry["segments_info"] for entry in annotations}
-    if len(annotations) != len(frames):
-        told = (
-            f"{len(annotations)} annotations without image_id for {len(frames)} frames: one a frame, in order, is due"
-        )
+def _by_frame(entries, frames, where):
+    """Annotations by frame, and errors: by their `image_id` where any of them has one, else in the order of frames."""
+    if any(isinstance(entry, dict) and "image_id" in entry for entry in entries):
+        return panoptic_scores.by_image(entries, where)
+    if len(entries) != len(frames):
+        told = f"{len(entries)} annotations without image_id for {len(frames)} frames: one a frame, in order, is due"
         raise BadItem(error("predictions_count", told, path=where))
-    return {frame: entry["segments_info"] for frame, entry in zip(frames, annotations, strict=True)}
+    return panoptic_scores.by_image(entries, where, frames)
