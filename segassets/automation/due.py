@@ -18,7 +18,7 @@ from segassets.errors import BeingPublished, NotPublished, Unreadable, UsageErro
 from segassets.settings import Settings
 from segassets.sources.raw import Listing, Raw
 from segassets.store import manifest, names
-from segassets.store.files import Entry
+from segassets.store.paths import Entry
 from segassets.store.store import Store
 from segassets.work.job import Job, Whole
 from segassets.work.make import fingerprint, input_versions

@@ -14,7 +14,8 @@ from segassets.commands.catalogue import Catalogue
 from segassets.errors import SegassetsError, Unreadable, plainly
 from segassets.formats.inflate import crc32
 from segassets.sources.ref import Ref
-from segassets.store.files import Entry, Folder
+from segassets.store.folder import Folder
+from segassets.store.paths import Entry
 from segassets.store.publish import by_folder, by_folder_in_turn, with_parents
 from segassets.store.stage import pieces
 from segassets.store.store import Store

@@ -18,7 +18,7 @@ from segassets.findings import BadItem, error, info, warning
 from segassets.items import Made
 from segassets.sources import http
 from segassets.sources.ref import files_at
-from segassets.store.files import Folder
+from segassets.store.folder import Folder
 from segassets.work.plans import Items, each
 
 RECORD = "15765514"

@@ -22,7 +22,8 @@ from segassets.findings import BadItem, error, info
 from segassets.items import Made
 from segassets.sources.http import DownloadError, download, redacted
 from segassets.sources.ref import files_at
-from segassets.store.files import Folder, check_relative
+from segassets.store.folder import Folder
+from segassets.store.paths import check_relative
 
 HUB = "https://huggingface.co"
 TIMEOUT = (20, 60)

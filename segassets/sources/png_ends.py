@@ -15,7 +15,7 @@ from segassets.formats.panoptic import png_size
 from segassets.formats.png_whole import ENDS, IEND
 from segassets.sources.ref import Ref, files_at
 from segassets.sources.zip_members import Found, Member
-from segassets.store.files import Bucket
+from segassets.store.bucket import Bucket
 
 SAMPLE = 64  # of what lies in a bucket
 _AT_ONCE = 8

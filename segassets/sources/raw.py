@@ -11,7 +11,7 @@ from functools import cached_property
 from typing import Protocol
 
 from segassets.sources.ref import Ref, files_at
-from segassets.store.files import Entry
+from segassets.store.paths import Entry
 
 _GLOB = "*?["
 

@@ -10,7 +10,9 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from segassets.errors import BeingPublished
-from segassets.store.files import Bucket, Folder, open_root
+from segassets.store.bucket import Bucket
+from segassets.store.files import open_root
+from segassets.store.folder import Folder
 
 
 @lru_cache(maxsize=64)

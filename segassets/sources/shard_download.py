@@ -9,7 +9,7 @@ from segassets.findings import BadItem, error, info
 from segassets.items import Made
 from segassets.sources.http import DownloadError, download
 from segassets.sources.ref import files_at
-from segassets.store.files import Folder
+from segassets.store.folder import Folder
 
 LINK_ROWS = {
     "name": "string",

@@ -19,7 +19,7 @@ from segassets.formats.split_zip_members import Member, contents, data_at, store
 from segassets.formats.split_zip_records import LOCAL
 from segassets.items import File, Made
 from segassets.sources.ref import Ref, files_at
-from segassets.store.files import Folder
+from segassets.store.folder import Folder
 
 BLOCK = 16 * 2**20  # stored bytes that are read at once, and the work of one batch
 CACHED = 2**20  # what is only checked stays in the processor's cache

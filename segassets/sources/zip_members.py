@@ -21,7 +21,7 @@ from segassets.findings import BadItem, Finding, error, info, warning
 from segassets.sources.raw import Raw
 from segassets.sources.ref import Ref, files_at
 from segassets.store import names
-from segassets.store.files import Entry
+from segassets.store.paths import Entry
 
 _LOCAL = struct.Struct("<4s5H3I2H")
 _STORED, _DEFLATED = 0, 8

@@ -14,7 +14,7 @@ import os
 
 from segassets.errors import SegassetsError
 from segassets.sources.ref import Ref, files_at
-from segassets.store.files import Folder, open_new
+from segassets.store.folder import Folder, open_new
 
 FICLONE = 0x40049409  # linux/fs.h
 PIECE = 16 * 2**20

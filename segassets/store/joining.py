@@ -15,7 +15,7 @@ from itertools import pairwise
 
 from segassets.errors import SegassetsError
 from segassets.sources.ref import Ref, files_at
-from segassets.store.files import Bucket
+from segassets.store.bucket import Bucket
 
 MIN_PART = 5 * 2**20
 MAX_PART = 5 * 2**30

@@ -18,7 +18,7 @@ from collections.abc import Iterable, Sequence
 from segassets.formats.inflate import crc32
 from segassets.sources.ref import Ref, files_at
 from segassets.store.copying import copy_range, too_short
-from segassets.store.files import Folder
+from segassets.store.folder import Folder
 
 BUFFER = 4 * 2**20
 STEP = 2**18  # stays in the processor's cache

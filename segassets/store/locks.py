@@ -23,7 +23,8 @@ from functools import lru_cache
 
 from segassets.errors import Busy
 from segassets.processes import process_start
-from segassets.store.files import Bucket, Folder, s3_code
+from segassets.store.bucket import Bucket, s3_code
+from segassets.store.folder import Folder
 
 LEASE_SECONDS = 60
 DYING_SECONDS = 5

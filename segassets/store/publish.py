@@ -18,7 +18,8 @@ import pyarrow.compute as pc
 
 from segassets.errors import SegassetsError
 from segassets.store import manifest, names
-from segassets.store.files import Bucket, Folder
+from segassets.store.bucket import Bucket
+from segassets.store.folder import Folder
 from segassets.store.locks import whoami
 
 FEW_FOLDERS = 16

@@ -28,7 +28,9 @@ from segassets.formats import zip_stored
 from segassets.items import File, Made
 from segassets.sources.ref import Ref, files_at
 from segassets.store import copying, joining, joining_disk, manifest, names
-from segassets.store.files import Bucket, Folder, UnsafePath, check_relative
+from segassets.store.bucket import Bucket
+from segassets.store.folder import Folder
+from segassets.store.paths import UnsafePath, check_relative
 
 FLUSH_BYTES = 64 * 2**20
 COPY_BYTES = 16 * 2**20

@@ -23,7 +23,7 @@ from segassets.errors import ForeignFile, NoRoom, SegassetsError
 from segassets.findings import Finding, error, tally
 from segassets.sources.ref import files_at
 from segassets.store import handle, locks, manifest, names, publish
-from segassets.store.files import Folder
+from segassets.store.folder import Folder
 from segassets.store.stage import Place, Stage, stage_marker
 
 TOLD = 100  # foreign files that are listed one by one

@@ -19,7 +19,7 @@ from pathlib import Path
 from segassets import __version__
 from segassets.errors import SegassetsError
 from segassets.sources.ref import files_at
-from segassets.store.files import Folder
+from segassets.store.folder import Folder
 from segassets.store.stage import Place, Summary
 from segassets.work.versions import library_versions
 from segassets.work.worker import Task, run_batch

@@ -25,7 +25,8 @@ from segassets.errors import SegassetsError
 from segassets.findings import BadItem, error
 from segassets.items import File, Made
 from segassets.sources.ref import Ref, files_at
-from segassets.store.files import Bucket, UnsafePath
+from segassets.store.bucket import Bucket
+from segassets.store.paths import UnsafePath
 from segassets.store.stage import BatchWriter, Place, Summary
 
 READ_AHEAD = 8  # items on S3, each perhaps of some megabytes

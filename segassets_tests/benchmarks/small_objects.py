@@ -22,7 +22,8 @@ from pathlib import Path
 from moto.server import ThreadedMotoServer
 
 from segassets.sources.ref import files_at
-from segassets.store import files
+from segassets.store import bucket
+from segassets.store.bucket import Bucket
 from segassets_tests.s3 import ceph
 from segassets_tests.store.s3 import CREDENTIALS, S3
 
@@ -35,17 +36,17 @@ def masks() -> dict[str, bytes]:
     return {f"sa_{n // 100}/segmentation_{n % 100}.png": next(source) for n in range(COUNT)}
 
 
-def as_files(bucket: files.Bucket, made: dict[str, bytes]) -> None:
+def as_files(bucket: Bucket, made: dict[str, bytes]) -> None:
     bucket.write_many({f"files/{name}": data for name, data in made.items()})
 
 
-def read_files(bucket: files.Bucket, made: dict[str, bytes]) -> None:
+def read_files(bucket: Bucket, made: dict[str, bytes]) -> None:
     with ThreadPoolExecutor(THREADS) as pool:
         found = list(pool.map(lambda name: bucket.read(f"files/{name}", 0, SIZE), made))
     assert found == list(made.values())
 
 
-def as_zip(bucket: files.Bucket, made: dict[str, bytes]) -> None:
+def as_zip(bucket: Bucket, made: dict[str, bytes]) -> None:
     sink = io.BytesIO()
     with zipfile.ZipFile(sink, "w") as archive:
         for name, data in made.items():
@@ -53,7 +54,7 @@ def as_zip(bucket: files.Bucket, made: dict[str, bytes]) -> None:
     bucket.write("masks.zip", sink.getvalue())
 
 
-def read_zip(bucket: files.Bucket, made: dict[str, bytes]) -> None:
+def read_zip(bucket: Bucket, made: dict[str, bytes]) -> None:
     """Member by member, as a loader reads at random: the directory once, then a range each."""
     with bucket.open("masks.zip") as file, zipfile.ZipFile(file) as archive:
         where = {info.filename: info.header_offset + 30 + len(info.filename) for info in archive.infolist()}
@@ -62,7 +63,7 @@ def read_zip(bucket: files.Bucket, made: dict[str, bytes]) -> None:
     assert found == list(made.values())
 
 
-def as_tar(bucket: files.Bucket, made: dict[str, bytes]) -> None:
+def as_tar(bucket: Bucket, made: dict[str, bytes]) -> None:
     sink = io.BytesIO()
     with tarfile.open(fileobj=sink, mode="w") as archive:
         for name, data in made.items():
@@ -72,7 +73,7 @@ def as_tar(bucket: files.Bucket, made: dict[str, bytes]) -> None:
     bucket.write("masks.tar", sink.getvalue())
 
 
-def read_tar(bucket: files.Bucket, made: dict[str, bytes]) -> None:
+def read_tar(bucket: Bucket, made: dict[str, bytes]) -> None:
     """From start to end, as WebDataset does."""
     with tarfile.open(fileobj=io.BytesIO(bucket.read("masks.tar"))) as archive:
         found = [archive.extractfile(member).read() for member in archive]
@@ -95,7 +96,7 @@ def measure(act: Callable, *arguments: object) -> tuple[float, float]:
 
 def use(endpoint: str) -> None:
     os.environ.update({**CREDENTIALS, "AWS_ENDPOINT_URL": endpoint})
-    files._s3.cache_clear()
+    bucket._s3.cache_clear()
     files_at.cache_clear()
 
 

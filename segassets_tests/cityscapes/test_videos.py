@@ -12,7 +12,7 @@ from segassets.errors import Skip, UsageError
 from segassets.formats import cityscapes_vps_lists as lists
 from segassets.registry import registry
 from segassets.sources import png_ends
-from segassets.store.files import Folder
+from segassets.store.folder import Folder
 from segassets_tests.cityscapes.conftest import HEIGHT, WIDTH, Bench, photo, png
 
 LIST = "cityscapes_vps/panoptic_im_val_city_vps.json"

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from segassets.sources.ref import files_at
-from segassets.store import files
+from segassets.store import bucket
 from segassets_tests.s3 import ceph
 from segassets_tests.store.s3 import S3
 
@@ -30,9 +30,9 @@ def s3(server, monkeypatch) -> Iterator[S3]:
     made = S3.fresh(server)
     for name, value in made.environment.items():
         monkeypatch.setenv(name, value)
-    files._s3.cache_clear()
+    bucket._s3.cache_clear()
     files_at.cache_clear()
     yield made
-    files._s3.cache_clear()
+    bucket._s3.cache_clear()
     files_at.cache_clear()
     made.proxy.stop()

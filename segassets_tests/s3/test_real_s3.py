@@ -16,7 +16,8 @@ import pytest
 import segassets
 import segassets.sample
 from segassets.errors import Busy
-from segassets.store import files, locks
+from segassets.store import locks
+from segassets.store.bucket import CLIENT
 from segassets.store.store import Store
 from segassets_tests.running import Place
 from segassets_tests.store.s3 import S3
@@ -234,7 +235,7 @@ def test_a_server_that_is_overloaded_or_hangs_up_is_asked_again(s3, monkeypatch)
         number = len(seen)
         return next(faults) if first and number % 5 == 0 else None
 
-    monkeypatch.setitem(files.CLIENT, "read_timeout", 2)
+    monkeypatch.setitem(CLIENT, "read_timeout", 2)
     bucket = s3.at()
     s3.proxy.fault = fault
     wanted = {f"folder/{n:03}.bin": bytes([n]) * 1000 for n in range(40)}

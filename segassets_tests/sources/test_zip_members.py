@@ -13,7 +13,7 @@ import pytest
 from segassets.findings import BadItem
 from segassets.sources.raw import Raw
 from segassets.sources.zip_members import Member, find
-from segassets.store.files import Folder
+from segassets.store.folder import Folder
 
 DATA = random.Random(0).randbytes(3000) + bytes(5000)
 

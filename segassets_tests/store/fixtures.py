@@ -8,7 +8,7 @@ import pytest
 from moto.server import ThreadedMotoServer
 
 from segassets.sources.ref import files_at
-from segassets.store import files
+from segassets.store import bucket
 from segassets_tests.store.s3 import S3
 
 
@@ -28,10 +28,10 @@ def s3(s3_server, monkeypatch):
     made = S3.fresh(s3_server)
     for name, value in made.environment.items():
         monkeypatch.setenv(name, value)
-    files._s3.cache_clear()
+    bucket._s3.cache_clear()
     files_at.cache_clear()
     yield made
-    files._s3.cache_clear()
+    bucket._s3.cache_clear()
     made.proxy.stop()
 
 

@@ -10,7 +10,8 @@ import pytest
 
 from segassets.findings import Finding
 from segassets.items import File, Made
-from segassets.store import files, locks
+from segassets.store import locks
+from segassets.store.bucket import Bucket
 from segassets.store.manifest import Footer
 from segassets.store.stage import BatchWriter
 from segassets.store.store import Store
@@ -82,14 +83,14 @@ def steps(last: int | None = None) -> Iterator[Steps]:
     with pytest.MonkeyPatch.context() as patch:
         for name in CHANGING:
             patch.setattr(os, name, _counted(counter, getattr(os, name)))
-        plain = files.Bucket._call_all
+        plain = Bucket._call_all
 
         def call_all(self, calls):
             if any(not method.startswith(("get", "head", "list")) for method, _ in calls):
                 counter.step()
             return plain(self, calls)
 
-        patch.setattr(files.Bucket, "_call_all", call_all)
+        patch.setattr(Bucket, "_call_all", call_all)
         me = locks.whoami()
         patch.setattr(locks, "whoami", lambda: {**me, "started": "long ago"})  # such a process has ended
         with contextlib.suppress(Killed):

@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 
 import boto3
 
-from segassets.store import files
+from segassets.store.bucket import Bucket
 
 CREDENTIALS = {
     "AWS_ACCESS_KEY_ID": "testing",
@@ -193,8 +193,8 @@ class S3:
     def url(self, prefix: str = "store") -> str:
         return f"s3://{self.bucket}/{prefix}"
 
-    def at(self, prefix: str = "store") -> files.Bucket:
-        return files.Bucket(self.url(prefix))
+    def at(self, prefix: str = "store") -> Bucket:
+        return Bucket(self.url(prefix))
 
     def keys(self, prefix: str = "") -> list[str]:
         pages = self.client.get_paginator("list_objects_v2").paginate(Bucket=self.bucket, Prefix=prefix)

@@ -9,8 +9,7 @@ import pytest
 from segassets.commands import verify
 from segassets.errors import SegassetsError
 from segassets.sources.ref import Ref
-from segassets.store import files
-from segassets.store.files import Bucket
+from segassets.store.bucket import CLIENT, Bucket
 from segassets.store.store import Store
 from segassets_tests.store.making import ASSET, INTO, KEY, publish, seen
 
@@ -27,7 +26,7 @@ def every_key_once(fault):
 
 
 def test_a_server_that_hangs_is_asked_again(s3, monkeypatch):
-    monkeypatch.setitem(files.CLIENT, "read_timeout", 1)
+    monkeypatch.setitem(CLIENT, "read_timeout", 1)
     s3.at().write("a", b"data")
     s3.proxy.requests.clear()
     s3.proxy.fault = every_key_once("hang")
@@ -91,7 +90,7 @@ def test_an_upload_that_a_killed_process_has_begun_goes_with_its_stage(s3):
 
 
 def test_a_large_object_is_copied_in_parts(s3, monkeypatch):
-    monkeypatch.setattr(files, "ONE_REQUEST", 5 * 2**20)
+    monkeypatch.setattr("segassets.store.bucket.ONE_REQUEST", 5 * 2**20)
     bucket, data = s3.at(), bytes(range(256)) * 50_000
     bucket.write("large", data)
     (etag,) = bucket.copy_many([(bucket.uri("large"), "copy", len(data))])
@@ -104,7 +103,7 @@ def test_a_large_object_is_copied_in_parts(s3, monkeypatch):
 
 
 def test_listings_are_paged_and_never_a_request_a_file(s3, monkeypatch):
-    monkeypatch.setattr(files, "LIST_PAGE", 40)
+    monkeypatch.setattr("segassets.store.bucket.LIST_PAGE", 40)
     bucket = s3.at()
     bucket.write_many({f"images/{n // 10}/{n}.jpg": b"1" for n in range(100)})
     s3.proxy.requests.clear()

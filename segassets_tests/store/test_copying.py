@@ -12,7 +12,7 @@ from segassets.errors import BeingPublished, SegassetsError
 from segassets.items import File, Made
 from segassets.sources.ref import Ref
 from segassets.store import copying
-from segassets.store.files import Folder
+from segassets.store.folder import Folder
 from segassets.store.manifest import Footer
 from segassets.store.stage import BatchWriter
 from segassets.store.store import Store

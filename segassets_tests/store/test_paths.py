@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from segassets.items import File, Made
 from segassets.sources.raw import Raw
-from segassets.store.files import Folder, UnsafePath, check_relative
+from segassets.store.folder import Folder
+from segassets.store.paths import UnsafePath, check_relative
 from segassets.store.stage import BatchWriter, Place
 from segassets.store.store import Store
 from segassets_tests.store.making import INTO, publish, seen

@@ -8,7 +8,8 @@ import pytest
 from botocore import exceptions as sdk
 
 from segassets.errors import SegassetsError
-from segassets.store import files, s3_faults
+from segassets.store import bucket, s3_faults
+from segassets.store.bucket import Bucket
 
 
 @pytest.fixture(autouse=True)
@@ -86,9 +87,9 @@ def test_a_request_without_credentials(monkeypatch, listening, tmp_path):
     monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "none"))
     monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "none"))
     monkeypatch.setenv("AWS_ENDPOINT_URL", listening)
-    files._s3.cache_clear()
+    bucket._s3.cache_clear()
     try:
         with pytest.raises(SegassetsError, match="no credentials for S3"):
-            files.Bucket("s3://bucket/x").stat("a")
+            Bucket("s3://bucket/x").stat("a")
     finally:
-        files._s3.cache_clear()
+        bucket._s3.cache_clear()
