@@ -43,7 +43,10 @@ class Layout:
 
 @dataclass
 class Sample:
-    """An image, or a frame of a video, with its alphas and masks, in the loader's order. `used`: by the loader."""
+    """An image, or a frame of a video, with its alphas and masks, in the loader's order. `used`: by the loader.
+
+    `unmasked`: alphas that the loader leaves out because they have no mask; they belong to the dataset all the same.
+    """
 
     key: str
     image: str
@@ -51,6 +54,7 @@ class Sample:
     masks: list[str] = field(default_factory=list)
     video: str | None = None
     used: bool = True
+    unmasked: list[str] = field(default_factory=list)
 
 
 @dataclass

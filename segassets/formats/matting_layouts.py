@@ -169,14 +169,31 @@ def _eval_sample(folders: Folders, layout: Layout, judged: Judged, image: str, w
     if not layout.uses_masks:
         return Sample(stem, image, taken)
     names = [path.rsplit("/", 1)[1] for path in taken]
-    for name in sorted(known - set(names)):
+    unmasked = [f"{alphas}/{name}" for name in sorted(known - set(names))]
+    for path in unmasked:
         message = "no mask for it: left out of the evaluation without a word"
-        judged.findings.append(warning("alpha_without_mask", message, path=f"{alphas}/{name}", image=stem))
+        judged.findings.append(warning("alpha_without_mask", message, path=path, image=stem))
     for name in names:
         if name not in known and name.endswith(".png") and known:
             message = f"there is no alpha {alphas}/{name}: FileNotFoundError when the sample is loaded"
             judged.findings.append(error("mask_without_alpha", message, path=f"{indexed}/{name}", image=stem))
-    return Sample(stem, image, [f"{alphas}/{name}" for name in names], taken)
+    return Sample(stem, image, [f"{alphas}/{name}" for name in names], taken, unmasked=unmasked)
+
+
+def further_masks(paths: Iterable[str], layout: Layout) -> dict[str, list[str]]:
+    """Masks in all folders `masks*`, by sample (image's stem, or video): a dataset has one a detector, a loader reads one.
+
+    `<masks>/<split>/<stem>/*.png`, or `<split>/<masks>/<stem or video>/...*.png`.
+    """
+    own = 0 if layout.kind == "image_eval" else 1
+    depth = 5 if layout.kind == "video" else 4
+    found: dict[str, list[str]] = {}
+    for path in paths:
+        steps = path.split("/")
+        if len(steps) == depth and steps[own].startswith("masks") and steps[1 - own] == layout.split:
+            if steps[-1].endswith(".png") and not steps[-1].startswith("."):
+                found.setdefault(steps[2], []).append(path)
+    return found
 
 
 def _of(finding: Finding, stem: str) -> Finding:

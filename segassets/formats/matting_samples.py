@@ -71,7 +71,7 @@ def look(sample: Sample, layout: Layout, read: Read) -> Looked:
     looked = Looked()
     looked.size = _image_size(sample.image, key, read, looked.findings)
     alphas: dict[str, np.ndarray] = {}
-    for path in sample.alphas:
+    for path in (*sample.alphas, *sample.unmasked):
         array = _grey(path, key, read, looked, "alpha_format")
         if array is not None:
             alphas[path] = array

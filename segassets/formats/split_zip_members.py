@@ -22,6 +22,7 @@ from segassets.formats.split_zip_records import LOCAL, LOCAL_SIGNATURE, Director
 
 MAX_LOCAL_EXTRA = 0xFFFF
 PIECE = 4 * 2**20
+_NO_PLACE = ("unsafe_path", "duplicate_name")
 
 INDEX_ROWS = {
     "name": "string",
@@ -47,8 +48,9 @@ INDEX_ROWS = {
 class Member:
     """One member as the index describes it. `extents`: (part, offset, length) of its slot, parts counted from 0.
 
-    `path` is its path below the target folder, None when it is a folder or may not be unpacked; `problem` the code of
-    what keeps it from being unpacked, `problem_text` the message.
+    `path` is its path below the target folder, None for a folder and for a name that is no place for a file; a member
+    whose bytes are lost keeps its path, so that whoever lists the archive misses none. `problem` is the code of what
+    keeps it from being unpacked, `problem_text` the message.
     """
 
     name: str
@@ -83,7 +85,7 @@ class Member:
 
 def members_of(directory: Directory) -> list[Member]:
     """Every member, in the order of its data: what an index holds. Reads nothing."""
-    problems = _problems(directory)
+    problems, nowhere = _problems(directory)
     # Positions in missing parts mean nothing: such members are listed, but nobody's end depends on them.
     order = sorted(
         range(len(directory.entries)),
@@ -103,7 +105,7 @@ def members_of(directory: Directory) -> list[Member]:
         extents = tuple(joined.ranges(entry.position, end))
         code, text = problems.get(index, (None, None))
         safe = safe_name(entry.name)
-        path = safe if code is None and safe is not None and not safe.endswith("/") else None
+        path = None if index in nowhere or safe is None or safe.endswith("/") else safe
         first, final = (
             (extents[0].part, extents[-1].part) if extents else (min(entry.disk, len(directory.parts) - 1),) * 2
         )
@@ -129,9 +131,10 @@ def members_of(directory: Directory) -> list[Member]:
     return found
 
 
-def _problems(directory: Directory) -> dict[int, tuple[str, str]]:
-    """(code, message) by number of the entry: names that may not be unpacked, and members whose bytes are not there."""
+def _problems(directory: Directory) -> tuple[dict[int, tuple[str, str]], set[int]]:
+    """(code, message) by number of the entry of what cannot be unpacked; the numbers of names that are no place."""
     found = {finding.index: (finding.code, finding.message) for finding in reversed(member_findings(directory))}
+    nowhere = {index for index, (code, _) in found.items() if code in _NO_PLACE}
     by_name: dict[str, list[int]] = {}
     for index, entry in enumerate(directory.entries):
         by_name.setdefault(entry.name, []).append(index)
@@ -140,10 +143,11 @@ def _problems(directory: Directory) -> dict[int, tuple[str, str]]:
             for index in by_name.get(finding.member, ()):
                 found.setdefault(index, (finding.code, finding.message))
     for index in _also_folders(directory):
+        nowhere.add(index)
         found.setdefault(index, ("duplicate_name", "other members lie in a folder of this name: not unpacked"))
     for index, name in directory.lost.items():
         found[index] = ("missing_part", f"its bytes lie in {name}, which is not there")
-    return found
+    return found, nowhere
 
 
 def _also_folders(directory: Directory) -> Iterator[int]:

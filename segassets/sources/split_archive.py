@@ -103,7 +103,9 @@ class MemberRef(Ref):
     described: Member | None = None
 
     def read(self, limit: int | None = None) -> bytes:
-        """The contents, or the first `limit` bytes of them. BadItem when they are damaged."""
+        """The contents, or the first `limit` bytes of them. BadItem when they are damaged, or lie in a missing part."""
+        if self.described.problem is not None:
+            raise BadItem(self.described.finding())
         if limit is not None and limit < self.described.size:
             out = bytearray()
             for piece in self.pieces():

@@ -23,7 +23,11 @@ from segassets.sources.split_archive import ArchivePart, member_ref, parts_at, r
 
 
 class SplitZipFileSystem(AbstractFileSystem):
-    """Read only. FileNotFoundError for what is no member; OSError naming the parts for a member that is damaged."""
+    """Read only. FileNotFoundError for what is no member.
+
+    All members that the directory names are listed, so that a loader which lists never works on fewer unnoticed:
+    opening one that is damaged, or lies in a missing part, raises OSError naming the part.
+    """
 
     protocol = "splitzip"
     root_marker = ""

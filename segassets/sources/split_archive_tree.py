@@ -18,13 +18,20 @@ from segassets.sources.split_archive import member_ref, read_archive
 class Tree:
     """`refs`: path → reference. `empty`: folders without files, which a bucket and most archives do not have.
 
-    `packed`: the files are an archive's members, which `maggie/members` publishes.
+    `packed`: the files are an archive's members, which `maggie/members` publishes. Members that lie in a missing or
+    damaged part are among `refs`, and reading one raises BadItem: what is made from a tree never has less than the
+    archive's directory names without a word.
     """
 
     refs: Mapping[str, Ref]
     empty: tuple[str, ...] = ()
     packed: bool = False
     findings: tuple[Finding, ...] = ()
+
+    @property
+    def errors(self) -> list[Finding]:
+        """What is missing of it, for those who come after somebody who has told the rest."""
+        return [finding for finding in self.findings if finding.severity == "error"]
 
     def below(self, prefix: str) -> Tree:
         """The part of it below a folder, by paths from there."""

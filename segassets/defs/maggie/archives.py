@@ -60,7 +60,7 @@ raw = dg.AssetSpec(
 )
 
 
-@artifact("maggie/archive_index", ARCHIVES, into="", reads=LOOKALIKES, rows=INDEX_ROWS, code_version="1")
+@artifact("maggie/archive_index", ARCHIVES, into="", reads=LOOKALIKES, rows=INDEX_ROWS, code_version="2")
 def archive_index(raw, partition):
     """Every member with its size, CRC and the ranges of the parts that hold it, and all that is wrong with the parts.
 
