@@ -16,6 +16,7 @@ from PIL import Image
 from segassets.findings import BadItem, Finding, error, info, warning
 from segassets.formats import jpeg
 from segassets.formats.matting_dataset import MAX_INSTANCES, Layout, Sample
+from segassets.formats.pictures import reason
 
 FOREGROUND = 127
 SMALL_AREA = 0.001
@@ -47,7 +48,7 @@ def read_grey(data: bytes) -> np.ndarray:
                 raise WrongMode(picture.mode)
             return np.asarray(picture)
     except (OSError, SyntaxError, EOFError, Image.DecompressionBombError) as problem:
-        raise ValueError(f"it cannot be read ({problem})") from None
+        raise ValueError(f"it cannot be read ({reason(problem)})") from None
 
 
 class WrongMode(ValueError):

@@ -69,6 +69,36 @@ def test_what_cannot_be_made_is_a_hole_with_its_reason():
     assert [(f.severity, f.code) for f in made.findings] == [("info", "not_made")]
 
 
+def picture(mode, kind):
+    sink = io.BytesIO()
+    colours = np.random.RandomState(9).randint(0, 256, (70, 120, 3)).astype(np.uint8)
+    Image.fromarray(colours).convert(mode).save(sink, kind)
+    return Bytes(sink.getvalue(), f"{mode}.{kind}")
+
+
+@pytest.mark.parametrize(("mode", "kind", "copied"), [("CMYK", "JPEG", False), ("1", "PNG", True), ("L", "JPEG", True)])
+def test_a_lossless_copy_never_changes_which_images_exist(mode, kind, copied):
+    people, back = [person(k) for k in range(5)], picture(mode, kind)
+    for number in range(4):
+        named = {str(k): people[k] for k in chosen(number, 5, 1)[0]}
+        made = [synthetic_image(number, named, ("back", back), 5, 1, lossless) for lossless in (False, True)]
+        both = [{f.path: f.data for f in one.files if not f.path.startswith("lossless/")} for one in made]
+        assert both[0] == both[1] and both[0]
+        whole = [np.asarray(Image.open(io.BytesIO(f.data))) for f in made[1].files if f.path == f"lossless/{number}.png"]
+        assert [image.shape for image in whole] == ([(70, 120)] if copied else [])
+        assert [(f.severity, f.code) for f in made[1].findings] == ([] if copied else [("info", "not_lossless")])
+
+
+def test_what_upstream_fails_on_names_the_picture_and_no_address():
+    people = [person(k) for k in range(5)]
+    for back, why in ((Bytes(b"junk", "bg/b.jpg"), "bg/b.jpg: cannot identify image file"), (picture("P", "PNG"), "mode P")):
+        named = {str(k): people[k] for k in chosen(1, 5, 1)[0]}
+        made = synthetic_image(1, named, ("back", back), 5, 1, lossless=True)
+        (finding,) = made.findings
+        assert finding.code == "not_made" and why in finding.message and "0x" not in finding.message
+        assert made.rows["reason"] == [finding.message.removesuffix("; this number stays a hole")]
+
+
 def test_the_limit_is_decided_on_whole_frames_in_single_precision():
     matte = np.random.RandomState(0).rand(30, 20).astype(np.float32)
     instance = Instance("a", 5, 6, matte, None, float(matte.sum(dtype=np.float64)))

@@ -81,7 +81,7 @@ def _few_clips(partition, raw):
     reads="sources/image/*",
     raw="sources/image",
     rows=IMAGE_ROWS,
-    code_version="2",
+    code_version="3",
     show=show.synthetic_images,
     lacks=_few_pictures,
 )
@@ -144,7 +144,7 @@ def _alpha_path(path, image_root):
     reads="sources/video/*",
     raw="sources/video",
     rows=VIDEO_ROWS,
-    code_version="2",
+    code_version="3",
     show=show.synthetic_videos,
     lacks=_few_clips,
 )
