@@ -21,6 +21,7 @@ from segassets.formats.matting_inspect import by_sample, of_no_sample
 from segassets.formats.matting_items import SAMPLE_ROWS, check_samples
 from segassets.formats.matting_layouts import find_root, further_masks, image_folder, judge
 from segassets.formats.matting_trimaps import trimaps_of
+from segassets.sources.split_archive import lookalikes
 from segassets.sources.split_archive_tree import dataset_tree
 from segassets.store.names import valid_key
 from segassets.work.plans import Items, each
@@ -69,7 +70,7 @@ def _linked(text: str):
 
 
 def _reads(dataset: str) -> tuple[str, ...]:
-    return (f"{dataset}.z*", f"{dataset}/*")
+    return (*lookalikes(dataset), f"{dataset}/*")
 
 
 def _listing(spec: MattingDataset, raw, split: str):

@@ -18,7 +18,6 @@ from segassets.findings import BadItem, Finding, error, warning
 from segassets.formats import rle
 from segassets.formats.polygons import coco_polygons
 
-
 MAX_OUTLINE = 100  # length of a polygon's outline, in heights and widths of the image
 
 
@@ -86,7 +85,9 @@ def _prediction(result: Mapping[str, Any], image_size: tuple[Any, Any]) -> dict[
 def _segmentation(given: Any, image_size: tuple[Any, Any]) -> dict[str, Any]:
     if isinstance(given, dict):
         if not isinstance(given.get("counts"), str | list):
-            raise ValueError(f"counts in its segmentation are {_shown(given.get('counts'))}: a string or a list expected")
+            raise ValueError(
+                f"counts in its segmentation are {_shown(given.get('counts'))}: a string or a list expected"
+            )
         return {"size": _size(given.get("size"), "its segmentation"), "counts": given["counts"]}
     if isinstance(given, list) and given:
         if not all(_is_polygon(polygon) for polygon in given):

@@ -190,9 +190,9 @@ def further_masks(paths: Iterable[str], layout: Layout) -> dict[str, list[str]]:
     found: dict[str, list[str]] = {}
     for path in paths:
         steps = path.split("/")
-        if len(steps) == depth and steps[own].startswith("masks") and steps[1 - own] == layout.split:
-            if steps[-1].endswith(".png") and not steps[-1].startswith("."):
-                found.setdefault(steps[2], []).append(path)
+        here = len(steps) == depth and steps[own].startswith("masks") and steps[1 - own] == layout.split
+        if here and steps[-1].endswith(".png") and not steps[-1].startswith("."):
+            found.setdefault(steps[2], []).append(path)
     return found
 
 

@@ -7,21 +7,18 @@ parts. Only the local header knows where in the slot the data begin. Source: the
 
 from __future__ import annotations
 
-import bz2
 import hashlib
-import importlib
 import struct
-import zipfile
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from segassets.findings import BadItem, Finding, error
-from segassets.formats.inflate import INFLATE_ERRORS, crc32, inflater
+from segassets.formats.inflate import INFLATE_ERRORS, crc32
 from segassets.formats.split_zip import member_findings, safe_name
+from segassets.formats.split_zip_methods import UnknownMethod, plain_pieces
 from segassets.formats.split_zip_records import LOCAL, LOCAL_SIGNATURE, Directory
 
 MAX_LOCAL_EXTRA = 0xFFFF
-PIECE = 4 * 2**20
 _NO_PLACE = ("unsafe_path", "duplicate_name")
 
 INDEX_ROWS = {
@@ -101,7 +98,7 @@ def members_of(directory: Directory) -> list[Member]:
         if index not in directory.lost:
             # The local extra field may be longer than the central one, but not without bound.
             longest = entry.position + LOCAL.size + len(entry.raw_name) + MAX_LOCAL_EXTRA + entry.compressed_size
-            end = max(entry.position, min(next(ends), longest))
+            end = max(entry.position, min(next(ends), longest, directory.start))
         extents = tuple(joined.ranges(entry.position, end))
         code, text = problems.get(index, (None, None))
         safe = safe_name(entry.name)
@@ -109,6 +106,7 @@ def members_of(directory: Directory) -> list[Member]:
         first, final = (
             (extents[0].part, extents[-1].part) if extents else (min(entry.disk, len(directory.parts) - 1),) * 2
         )
+        lost = directory.lost.get(index)
         found.append(
             Member(
                 name=entry.name,
@@ -122,8 +120,8 @@ def members_of(directory: Directory) -> list[Member]:
                 position=entry.position,
                 end=end,
                 extents=tuple((part, start, end - start) for part, start, end in extents),
-                first_part=directory.parts[first].name,
-                last_part=directory.parts[final].name,
+                first_part=lost or directory.parts[first].name,
+                last_part=lost or directory.parts[final].name,
                 problem=code,
                 problem_text=text,
             )
@@ -151,12 +149,15 @@ def _problems(directory: Directory) -> tuple[dict[int, tuple[str, str]], set[int
 
 
 def _also_folders(directory: Directory) -> Iterator[int]:
-    """Files whose name is also that of a folder with members in it."""
-    folders = set()
-    for entry in directory.entries:
-        steps = entry.name.rstrip("/").split("/")
-        folders.update("/".join(steps[:depth]) for depth in range(1, len(steps)))
-    return (i for i, entry in enumerate(directory.entries) if entry.name in folders and not entry.name.endswith("/"))
+    """Files whose name, cleaned, is also that of a folder with members in it."""
+    names = [safe_name(entry.name) or "" for entry in directory.entries]
+    folders: set[str] = set()
+    for name in names:
+        folder = name.rstrip("/").rpartition("/")[0]
+        while folder and folder not in folders:
+            folders.add(folder)
+            folder = folder.rpartition("/")[0]
+    return (index for index, name in enumerate(names) if name in folders)
 
 
 def common_top(names: Iterable[str]) -> str:
@@ -248,81 +249,20 @@ def unpacked(member: Member, pieces: Iterable[bytes | memoryview]) -> Iterator[b
     """
     crc, size = 0, 0
     try:
-        for piece in _plain_pieces(member, pieces):
+        for piece in plain_pieces(member.method, member.size, pieces):
             size += len(piece)
             if size > member.size:
                 raise _damaged(member, f"it unpacks to more than the {member.size} bytes that the directory states")
             crc = crc32(piece, crc)
             yield piece
+    except UnknownMethod as problem:
+        raise BadItem(error("unsupported_method", str(problem), member=member.name, part=member.first_part)) from None
     except (*INFLATE_ERRORS, OSError, EOFError, ValueError) as problem:
         raise _damaged(member, f"its data cannot be unpacked ({problem})") from None
     if size != member.size:
         raise _damaged(member, f"{size} bytes, the directory states {member.size}")
     if crc != member.crc:
         raise _damaged(member, f"its CRC is {crc:08x}, the directory states {member.crc:08x}")
-
-
-def _plain_pieces(member: Member, pieces: Iterable[bytes | memoryview]) -> Iterator[bytes | memoryview]:
-    if member.method == 0:
-        for piece in pieces:
-            for start in range(0, len(piece), PIECE * 16):
-                yield piece[start : start + PIECE * 16]
-        return
-    machine = _decompressor(member)
-    limit = member.size + 1
-    for piece in pieces:
-        data = piece
-        while (data or not _hungry(machine)) and not machine.eof and limit > 0:
-            plain = machine.decompress(data, min(limit, PIECE * 16))
-            limit -= len(plain)
-            data = getattr(machine, "unconsumed_tail", b"")
-            if plain:
-                yield plain
-            elif not data:
-                break
-    if not machine.eof and member.size:
-        raise EOFError("the compressed data end too early")
-
-
-def _hungry(machine) -> bool:
-    return getattr(machine, "needs_input", True)
-
-
-def _decompressor(member: Member):
-    """An object with `decompress(data, max_length)` and `eof` for the member's method."""
-    if member.method == 8:
-        return inflater()
-    if member.method == 12:
-        return bz2.BZ2Decompressor()
-    if member.method == 14:
-        return _Lzma()
-    if member.method == 93:
-        try:  # from Python 3.14 on
-            return importlib.import_module("compression.zstd").ZstdDecompressor()
-        except ImportError:
-            pass
-    message = f"compression method {member.method} cannot be unpacked by this Python: use 7-Zip for this archive"
-    raise BadItem(error("unsupported_method", message, member=member.name, part=member.first_part))
-
-
-class _Lzma:
-    """The standard library's reader of zip's LZMA, which knows no bound: fed little by little instead."""
-
-    FEED = 1 << 16
-
-    def __init__(self) -> None:
-        self._machine = zipfile.LZMADecompressor()
-        self.unconsumed_tail = b""
-        self.eof = False
-
-    def decompress(self, data: bytes, _limit: int) -> bytes:
-        self.unconsumed_tail = data[self.FEED :]
-        try:
-            plain = self._machine.decompress(data[: self.FEED])
-        except Exception as problem:  # lzma.LZMAError, and what a damaged header makes of it
-            raise ValueError(str(problem)) from None
-        self.eof = self._machine.eof
-        return plain
 
 
 def _damaged(member: Member, why: str) -> BadItem:

@@ -38,7 +38,9 @@ def synthetic_image(
     keep_freed_memory()
     random = chosen(number, foregrounds, backgrounds)[2]
     try:
-        given = [(name, grey(alpha.read(), alpha.label), _decoder(picture)) for name, (picture, alpha) in people.items()]
+        given = [
+            (name, grey(alpha.read(), alpha.label), _decoder(picture)) for name, (picture, alpha) in people.items()
+        ]
         made = compose(given, opened(background[1].read(), background[1].label), random)
         files = _files(number, made, background[1].label)
     except NotMade as why:

@@ -19,7 +19,7 @@ from fsspec.spec import AbstractFileSystem
 from segassets.findings import BadItem
 from segassets.formats.split_zip_members import Member, members_of, read_index
 from segassets.sources.raw import Raw
-from segassets.sources.split_archive import ArchivePart, member_ref, parts_at, read_archive
+from segassets.sources.split_archive import ArchivePart, lookalikes, member_ref, parts_at, read_archive
 
 
 class SplitZipFileSystem(AbstractFileSystem):
@@ -100,7 +100,7 @@ class SplitZipFileSystem(AbstractFileSystem):
 def archive_folder(folder: str, archive: str) -> Raw:
     """A folder (or s3://bucket/prefix) of parts as a raw folder that shows the parts of one archive."""
     root, _, name = str(folder).rstrip("/").rpartition("/")
-    return Raw(root, name, [f"{archive}.[zZ]*", f"{archive} (*"], scratch=root)
+    return Raw(root, name, lookalikes(archive), scratch=root)
 
 
 def open_archive(folder: str, archive: str) -> SplitZipFileSystem:

@@ -31,7 +31,8 @@ def inspect_matting(layout: str, path: Path, options: Mapping[str, str]) -> Insp
     if values["mode"] not in ("train", "test"):
         raise UsageError(f"--set mode={values['mode']}: train or test")
     given = Layout(KINDS[layout], **values)
-    return inspect_samples(folders, given, str(path), path.absolute().name, reader(tree.refs))
+    findings, index, summary = inspect_samples(folders, given, str(path), path.absolute().name, reader(tree.refs))
+    return [*tree.findings, *findings], index, summary
 
 
 def inspect_split_zip(path: Path, options: Mapping[str, str]) -> Inspection:

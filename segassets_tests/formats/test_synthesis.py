@@ -84,14 +84,19 @@ def test_a_lossless_copy_never_changes_which_images_exist(mode, kind, copied):
         made = [synthetic_image(number, named, ("back", back), 5, 1, lossless) for lossless in (False, True)]
         both = [{f.path: f.data for f in one.files if not f.path.startswith("lossless/")} for one in made]
         assert both[0] == both[1] and both[0]
-        whole = [np.asarray(Image.open(io.BytesIO(f.data))) for f in made[1].files if f.path == f"lossless/{number}.png"]
+        whole = [
+            np.asarray(Image.open(io.BytesIO(f.data))) for f in made[1].files if f.path == f"lossless/{number}.png"
+        ]
         assert [image.shape for image in whole] == ([(70, 120)] if copied else [])
         assert [(f.severity, f.code) for f in made[1].findings] == ([] if copied else [("info", "not_lossless")])
 
 
 def test_what_upstream_fails_on_names_the_picture_and_no_address():
     people = [person(k) for k in range(5)]
-    for back, why in ((Bytes(b"junk", "bg/b.jpg"), "bg/b.jpg: cannot identify image file"), (picture("P", "PNG"), "mode P")):
+    for back, why in (
+        (Bytes(b"junk", "bg/b.jpg"), "bg/b.jpg: cannot identify image file"),
+        (picture("P", "PNG"), "mode P"),
+    ):
         named = {str(k): people[k] for k in chosen(1, 5, 1)[0]}
         made = synthetic_image(1, named, ("back", back), 5, 1, lossless=True)
         (finding,) = made.findings

@@ -14,6 +14,7 @@ from segassets.formats.matching_predictions import read_predictions
 from segassets.formats.matting_dataset import Layout
 from segassets.formats.matting_layouts import find_root
 from segassets.partitions import dynamic
+from segassets.sources.split_archive import lookalikes
 from segassets.sources.split_archive_tree import dataset_tree
 from segassets.work.plans import Items, each
 
@@ -49,7 +50,7 @@ predictions = dg.AssetSpec(
         "predictions/{model}/{subset}.json",
         "predictions/{model}/{subset}_images.json",
         "predictions/{model}/images.json",
-        f"{DATASET}.z*",
+        *lookalikes(DATASET),
         f"{DATASET}/*",
     ),
     raw="predictions/raw",

@@ -1,0 +1,127 @@
+"""Archives in a raw folder: what is missing is missed by everything that is made from them, and by nobody unnoticed."""
+
+import random
+
+import numpy as np
+import pytest
+
+from segassets.findings import BadItem
+from segassets.formats.png import gray_png
+from segassets.sources.split_archive_tree import dataset_tree
+from segassets_tests.formats.test_matting_layouts import jpeg
+from segassets_tests.formats.test_split_zip import plain_zip, split_zip
+from segassets_tests.running import Place
+
+DATASET = "My-Set"
+YAML = f"""
+type: segassets.components.matting.MattingDataset
+attributes:
+  dataset: {DATASET}
+  layout: image_train
+  splits: [train]
+"""
+
+
+def samples(count=6):
+    noise = np.random.RandomState(1)
+    for k in range(count):
+        alpha = noise.randint(0, 256, (40, 60)).astype(np.uint8)
+        yield f"train/images/{k}.jpg", jpeg((60, 40))
+        yield f"train/alphas/{k}/0.png", gray_png(alpha)
+        yield f"train/alphas/{k}/1.png", gray_png(255 - alpha)
+
+
+def write(folder, files):
+    for name, data in files.items():
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(data)
+
+
+def named(parts, stem):
+    return {name.replace("X", stem, 1): data for name, data in parts.items()}
+
+
+@pytest.fixture
+def place(tmp_path):
+    write(tmp_path / "defs/mine", {"defs.yaml": YAML.encode()})
+    return Place.below(tmp_path, SEGASSETS_DEFS=str(tmp_path / "defs"))
+
+
+def test_a_part_that_goes_is_missed_by_samples_and_trimaps(place, tmp_path):
+    raw = tmp_path / "raw/maggie"
+    write(raw, named(split_zip(list(samples()), 9000), DATASET))
+    place.run("materialize", f"maggie/{DATASET}/trimaps", "--partition", "train")
+    made = sorted((tmp_path / "store/maggie" / DATASET).rglob("*.png"))
+    assert len(made) == 12
+    (raw / f"{DATASET}.z02").unlink()
+    for what in ("samples", "trimaps"):
+        said = place.run("materialize", f"maggie/{DATASET}/{what}", "--partition", "train", "--only", status=1)
+        assert f"{DATASET}.z02 is not there" in said.stderr and "its bytes lie in" in said.stderr
+    assert sorted((tmp_path / "store/maggie" / DATASET).rglob("*.png")) == made
+
+
+def test_masks_are_not_made_from_a_part_of_the_alphas(place, tmp_path):
+    raw = tmp_path / "raw/maggie"
+    files = [(name.replace("train/images", "images/comp").replace("train/alphas", "alphas/comp"), data)
+             for name, data in samples()]  # fmt: skip
+    write(raw, named(split_zip(files, 9000), "HIM2K_M-HIM2K"))
+    write(raw, {"predictions/mine/comp.json": b'{"images": [], "annotations": []}'})
+    (raw / "HIM2K_M-HIM2K.z02").unlink()
+    said = place.run("materialize", "maggie/him2k_masks", "--partition", "mine|comp", status=1)
+    assert "HIM2K_M-HIM2K.z02 is not there" in said.stderr
+
+
+def test_a_tree_names_all_members_and_refuses_those_that_are_lost(tmp_path):
+    from segassets.sources.split_archive_fs import archive_folder, open_archive
+
+    parts = split_zip([(f"f{k}", random.Random(k).randbytes(300)) for k in range(8)], 900)
+    del parts["X.z02"]
+    write(tmp_path / "raw", parts)
+    tree = dataset_tree(archive_folder(str(tmp_path / "raw"), "X"), "X")
+    assert sorted(tree.refs) == [f"f{k}" for k in range(8)]
+    assert [finding.code for finding in tree.errors] == ["missing_part"]
+    lost = []
+    for path, ref in tree.refs.items():
+        try:
+            assert len(ref.read()) == 300
+        except BadItem as bad:
+            lost.append(path)
+            assert [(f.code, f.part) for f in bad.findings] == [("missing_part", "X.z02")]
+    view = open_archive(str(tmp_path / "raw"), "X")
+    assert sorted(view.find("")) == sorted(tree.refs) and lost
+    for path in lost:
+        with pytest.raises(OSError, match=r"X\.z02, which is not there"):
+            view.cat_file(path)
+
+
+def test_members_are_not_taken_from_parts_that_were_replaced(place, tmp_path):
+    raw = tmp_path / "raw/maggie"
+    write(raw, {"K.zip": plain_zip([("a", b"first"), ("b", b"one")])})
+    place.run("materialize", "maggie/members", "--partition", "K")
+    write(raw, {"K.zip": plain_zip([("b", b"another"), ("a", b"second")])})
+    said = place.run("materialize", "maggie/members", "--partition", "K", "--only", "--max-rejected", "1", status=1)
+    assert "archive_index is older than the parts" in said.stderr and "materialize maggie/archive_index" in said.stderr
+    assert (tmp_path / "store/maggie/K/a").read_bytes() == b"first"
+    place.run("materialize", "maggie/members", "--partition", "K")
+    assert (tmp_path / "store/maggie/K/a").read_bytes() == b"second"
+
+
+def test_parts_in_upper_case_and_names_that_only_look_like_archives(place, tmp_path):
+    raw = tmp_path / "raw/maggie"
+    write(raw, {name.upper(): data for name, data in named(split_zip([("a", bytes(2000))] * 1, 900), "set").items()})
+    parts = named(split_zip([("b", random.Random(1).randbytes(2000))], 900), "low")
+    write(raw, {("LOW.z02" if name == "low.z02" else name): data for name, data in parts.items()})
+    write(raw, {"dir.zip/file": b"a folder of this name"})
+    place.run("materialize", "maggie/members", status=1)
+    assert (tmp_path / "store/maggie/SET/a").read_bytes() == bytes(2000)
+    findings = place.findings("maggie/archive_index")
+    assert [(f["code"], f["part"]) for f in findings] == [("missing_part", "low.z02")]
+    assert "LOW.z02 looks like it" in findings[0]["message"]
+    assert set(place.run("status", "maggie/archive_index", "--json").stdout.split('"')) & {"dir", "LOW"} == set()
+
+
+def test_archives_whose_names_differ_in_case_are_two(place, tmp_path):
+    write(tmp_path / "raw/maggie", {"Foo.zip": plain_zip([("a", b"1")]), "foo.zip": plain_zip([("a", b"2")])})
+    place.run("materialize", "maggie/members")
+    assert [(tmp_path / f"store/maggie/{name}/a").read_bytes() for name in ("Foo", "foo")] == [b"1", b"2"]
