@@ -16,7 +16,7 @@ from segassets.artifact import artifact
 from segassets.components import matting_show as show
 from segassets.errors import Skip, UsageError
 from segassets.findings import BadItem, error, warning
-from segassets.formats.matting_dataset import Folders, Layout
+from segassets.formats.matting_dataset import Folders, Layout, clip_problem
 from segassets.formats.matting_inspect import by_sample, of_no_sample
 from segassets.formats.matting_items import SAMPLE_ROWS, check_samples
 from segassets.formats.matting_layouts import find_root, further_masks, image_folder, judge
@@ -25,6 +25,9 @@ from segassets.sources.split_archive import lookalikes
 from segassets.sources.split_archive_tree import dataset_tree
 from segassets.store.names import valid_key
 from segassets.work.plans import Items, each
+
+#: Names in `maggie/` of the raw folder and the store that are no dataset's, nor an archive's.
+RESERVED = ("merged", "predictions", "sources", "synthetic_images", "synthetic_videos")
 
 
 class MattingDataset(dg.Component, dg.Model, dg.Resolvable):
@@ -48,6 +51,15 @@ class MattingDataset(dg.Component, dg.Model, dg.Resolvable):
         for name in (self.dataset, *self.splits):
             if not valid_key(name):
                 raise UsageError(f"{name!r} is no name of a dataset or split: letters, digits, '.', '_' and '-' only")
+        if self.dataset in RESERVED or self.dataset.startswith("synthetic_"):
+            raise UsageError(
+                f"{self.dataset!r} is a folder of segassets' own in the raw folder or the store: choose another"
+            )
+        if not self.splits:
+            raise UsageError(f"{self.dataset} has no splits: name at least one")
+        clip = (self.clip_length or None, self.clip_overlap if self.clip_overlap != -1 else None)
+        if told := clip_problem(self.mode, *clip):
+            raise UsageError(f"{self.dataset}: {told}")
         splits = dg.StaticPartitionsDefinition(self.splits)
         raw = dg.AssetSpec(
             ["maggie", self.dataset, "raw"],

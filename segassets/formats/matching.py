@@ -14,7 +14,7 @@ import numpy as np
 
 from segassets.findings import BadItem, error, warning
 from segassets.formats.matching_predictions import mask_of
-from segassets.formats.matting_samples import read_grey
+from segassets.formats.matting_samples import alpha_of
 from segassets.formats.png import gray_png
 from segassets.formats.trimap import perturbed
 from segassets.items import File, Made
@@ -103,8 +103,8 @@ def masks_of_image(
 
     `alphas`: file name → reference. Raises BadItem for an alpha or a mask that cannot be used.
     """
-    opened = {name: _alpha(ref, name, image) for name, ref in sorted(alphas.items())}
-    masks, scores = people(predictions, image, _size(opened, image))
+    opened = {name: alpha_of(ref, image) for name, ref in sorted(alphas.items())}
+    masks, scores = people(predictions, image, _size(opened, alphas, image))
     raw, matched = f"masks_{model}/{subset}/{image}", f"masks_matched_{model}/{subset}/{image}"
     files = [File(f"{raw}/{k:02d}.png", gray_png(_grey(mask)), _content(mask)) for k, mask in enumerate(masks)]
     rows: dict[str, list] = {name: [] for name in MASK_ROWS}
@@ -127,20 +127,13 @@ def masks_of_image(
     return Made(files, rows, findings)
 
 
-def _alpha(ref: Any, name: str, image: str) -> np.ndarray:
-    try:
-        return read_grey(ref.read())
-    except ValueError as problem:
-        raise BadItem(error("unreadable", str(problem), path=name, image=image)) from None
-
-
-def _size(alphas: Mapping[str, np.ndarray], image: str) -> tuple[int, int] | None:
+def _size(opened: Mapping[str, np.ndarray], alphas: Mapping[str, Any], image: str) -> tuple[int, int] | None:
     """(height, width) that all alphas of an image have. Raises BadItem `size_mismatch`."""
-    size = next((alpha.shape for alpha in alphas.values()), None)
+    size = next((alpha.shape for alpha in opened.values()), None)
     findings = [
         error("size_mismatch", f"{alpha.shape[1]} x {alpha.shape[0]} pixels, the image's first alpha has "
-              f"{size[1]} x {size[0]}: give all of them one size", path=name, image=image)
-        for name, alpha in alphas.items()
+              f"{size[1]} x {size[0]}: give all of them one size", path=alphas[name].label, image=image)
+        for name, alpha in opened.items()
         if alpha.shape != size
     ]  # fmt: skip
     if findings:

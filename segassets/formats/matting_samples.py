@@ -9,6 +9,7 @@ from __future__ import annotations
 import io
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -66,6 +67,20 @@ _MODES = {
 }
 
 
+def alpha_of(ref: Any, image: str) -> np.ndarray:
+    """The alpha that a reference gives. Raises BadItem `alpha_format`, `unreadable`, with its whole path."""
+    try:
+        return read_grey(ref.read())
+    except WrongMode as mode:
+        raise BadItem(error("alpha_format", _expected_grey(mode), path=ref.label, image=image)) from None
+    except ValueError as problem:
+        raise BadItem(error("unreadable", str(problem), path=ref.label, image=image)) from None
+
+
+def _expected_grey(mode: WrongMode) -> str:
+    return f"expected 8-bit grey, found {_MODES.get(str(mode), f'mode {mode}; convert it to 8-bit grey')}"
+
+
 def look(sample: Sample, layout: Layout, read: Read) -> Looked:
     """All findings of one image or frame. `read` gives the bytes of a path; OSError or BadItem where it cannot."""
     key = sample.video or sample.key
@@ -107,8 +122,7 @@ def _grey(path: str, key: str, read: Read, looked: Looked, code: str) -> np.ndar
     try:
         array = read_grey(read(path))
     except WrongMode as mode:
-        told = _MODES.get(str(mode), f"mode {mode}; convert it to 8-bit grey")
-        looked.findings.append(error(code, f"expected 8-bit grey, found {told}", path=path, image=key))
+        looked.findings.append(error(code, _expected_grey(mode), path=path, image=key))
         return None
     except FileNotFoundError:
         return None  # a finding of the listing

@@ -5,6 +5,7 @@ from typing import Literal
 import dagster as dg
 
 from segassets.artifact import artifact
+from segassets.components.matting import RESERVED
 from segassets.errors import SegassetsError
 from segassets.findings import BadItem, info
 from segassets.formats import split_zip
@@ -31,7 +32,6 @@ from segassets.sources.split_archive import (
 )
 from segassets.work.plans import by_hand, each, files
 
-RESERVED = ("merged", "predictions", "sources", "synthetic_images", "synthetic_videos")
 #: A merge on S3 may move 0.5 % of the bytes and 11 MiB through this machine: 10 MiB for ranges too small to be copied,
 #: three times the directory, and the rest for a look at members. A small archive is read whole.
 SMALL_REMOTE, REMOTE_SAMPLE, REMOTE_SHARE = 3 * 2**20, 2**20, 0.005
