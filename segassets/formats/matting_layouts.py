@@ -19,6 +19,8 @@ _GLOB = re.compile(r"[\[\]*?]")
 
 def judge(folders: Folders, layout: Layout, root: str = "") -> Judged:
     """Findings about names, samples, and the effective index. `root`: the path that the loader is given."""
+    if not layout.split:
+        return Judged(findings=_wrong_layout(folders, layout))
     return _JUDGES[layout.kind](folders, layout, root)
 
 

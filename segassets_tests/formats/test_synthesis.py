@@ -7,10 +7,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from segassets.findings import BadItem
 from segassets.formats import png_runs, resample
 from segassets.formats.png import gray_png
 from segassets.formats.synthesis import Instance, _covered, _exact_ratio, chosen, on_frame
 from segassets.formats.synthesis_items import synthetic_image
+from segassets.formats.synthesis_lists import plain_path, read_list
 from segassets.formats.synthesis_video import NUMBERS, Clip, NotMade, Plan, drawn, mattes, plan
 
 
@@ -163,3 +165,16 @@ def test_what_is_compiled_changes_no_byte(monkeypatch):
         made[wanted] = [[(f.path, f.data) for f in image(number, people).files] for number in range(4)]
     assert made[True] == made[False]
     assert any(made[True])
+
+
+def test_lists_with_a_byte_order_mark_and_windows_lines():
+    assert read_list(b"\xef\xbb\xbfa.jpg \r\n\r\n b\xc3\xa9.jpg\r\n", "l.txt") == ["a.jpg", "b\u00e9.jpg"]
+    assert [plain_path(name) for name in ("./c3/fgr/a", "c0/fgr/a/", "c0//fgr/a")] == [
+        "c3/fgr/a",
+        "c0/fgr/a",
+        "c0/fgr/a",
+    ]
+    with pytest.raises(BadItem) as problem:
+        read_list(b"a.jpg\nb\xe9.jpg\n", "l.txt")
+    (finding,) = problem.value.findings
+    assert (finding.code, finding.path) == ("not_utf8", "l.txt") and "line 2" in finding.message

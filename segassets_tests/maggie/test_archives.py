@@ -125,3 +125,47 @@ def test_archives_whose_names_differ_in_case_are_two(place, tmp_path):
     write(tmp_path / "raw/maggie", {"Foo.zip": plain_zip([("a", b"1")]), "foo.zip": plain_zip([("a", b"2")])})
     place.run("materialize", "maggie/members")
     assert [(tmp_path / f"store/maggie/{name}/a").read_bytes() for name in ("Foo", "foo")] == [b"1", b"2"]
+
+
+def test_an_unpacked_set_is_published_with_all_its_alphas_and_masks(place, tmp_path):
+    root = tmp_path / "raw/maggie/HIM2K_M-HIM2K"
+    full = gray_png(np.full((40, 60), 255, np.uint8))
+    files = {"images/comp/0.jpg": jpeg((60, 40)), "alphas/comp/0/01.png": full, "alphas/comp/0/04.png": full}
+    files |= {f"{masks}/comp/0/01.png": full for masks in ("masks_matched_r50_fpn_3x", "masks_r50_fpn_3x", "masks_x")}
+    write(root, files)
+    place.run("materialize", "maggie/HIM2K_M-HIM2K/trimaps", "--partition", "comp")
+    store = tmp_path / "store/maggie/HIM2K_M-HIM2K"
+    made = {path.relative_to(store).as_posix() for path in store.rglob("*.*")}
+    assert made == {*files, "trimaps/comp/0/01.png", "trimaps/comp/0/04.png"}
+    (row,) = place.published.handle("maggie/HIM2K_M-HIM2K/samples", "comp").records()
+    assert (row["alphas"], row["unmasked"]) == (["alphas/comp/0/01.png"], ["alphas/comp/0/04.png"])
+
+
+def test_files_that_another_partition_published_are_told_with_its_name(place, tmp_path):
+    raw = tmp_path / "raw/maggie"
+    write(raw, {f"{DATASET}.zip": plain_zip(list(samples(2)))})
+    place.run("materialize", "maggie/members", "--partition", DATASET)
+    (raw / f"{DATASET}.zip").unlink()
+    write(raw / DATASET, dict(samples(2)))
+    said = place.run("materialize", f"maggie/{DATASET}/samples", "--partition", "train", status=1).stderr
+    assert "foreign_file" in said and f"maggie/members {DATASET} has published them" in said
+    assert f".segassets/manifests/maggie/members/{DATASET}.parquet" in said
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        ("invalid_names=nosuch.txt", "there is no sources/image/nosuch.txt"),
+        ("image_root=elsewhere/", "0 pictures in sources/image/elsewhere"),
+        ("bg_root=elsewhere", "0 pictures in sources/image/elsewhere"),
+    ],
+)
+def test_roots_and_lists_of_synthesis_that_are_named_must_be_there(place, tmp_path, given, told):
+    sources = tmp_path / "raw/maggie/sources/image"
+    for k in range(4):
+        write(sources, {f"HHM/train/images/{k}.jpg": jpeg((60, 40)), f"HHM/train/alphas/{k}.png": b""})
+    write(sources, {"BG-20K/train/b.jpg": jpeg((60, 40))})
+    usual = ["--set", "image_root=./HHM/train/images/", "--set", "bg_root=BG-20K/train/"]
+    what = ["maggie/synthetic_images", "--partition", "00000-00099"]
+    assert told in place.run("materialize", *what, "--set", given, status=None).stderr
+    place.run("materialize", *what, *usual)
