@@ -92,6 +92,19 @@ def parts_at(raw, names: Sequence[str]) -> list[ArchivePart]:
     return [_part(raw, name) for name in names]
 
 
+def other_sizes(parts: Iterable[ArchivePart], downloaded: Iterable[dict]) -> list[Finding]:
+    """An error a part that has not the size with which it was downloaded. `downloaded`: rows of `hub.FILE_ROWS`."""
+    known = {row["name"]: row for row in downloaded}
+    findings = []
+    for part in parts:
+        name = part.path.rpartition("/")[2]
+        if name in known and part.size not in (0, known[name]["bytes"]):
+            told = f"{part.size:,} bytes, maggie/download got {known[name]['bytes']:,} (sha256 {known[name]['sha256']})"
+            again = "download it again, or the set anew: segassets materialize maggie/download --force --set sets=..."
+            findings.append(error("size_or_sha_mismatch", f"{told}: {again}", part=name))
+    return findings
+
+
 def replaced_parts(raw, parts: Iterable[ArchivePart]) -> list[Finding]:
     """An error a part that is no longer the file that the raw folder's listing showed."""
     listed = {raw.ref(name).path: (name, entry) for name, entry in raw.files.items()}

@@ -172,6 +172,16 @@ def test_what_does_not_lie_in_a_missing_part_can_be_read(tmp_path):
     assert all(data == random.Random(int(name[1:])).randbytes(300) for name, data in made.items())
 
 
+def test_a_part_of_another_size_than_was_downloaded_is_named(tmp_path):
+    write(tmp_path / "raw", split_zip(MEMBERS, 3000))
+    _, parts = read_archive(archive_folder(str(tmp_path / "raw"), "X"), "X")
+    rows = [{"name": part.path.rpartition("/")[2], "bytes": part.size, "sha256": "ab"} for part in parts]
+    assert source.other_sizes(parts, rows) == []
+    rows[1]["bytes"] += 1
+    (finding,) = source.other_sizes(parts, rows)
+    assert (finding.code, finding.part) == ("size_or_sha_mismatch", "X.z02") and "sha256 ab" in finding.message
+
+
 def test_the_view_of_a_file_system(tmp_path):
     write(tmp_path / "raw", split_zip(MEMBERS, 3000))
     view = open_archive(str(tmp_path / "raw"), "X")

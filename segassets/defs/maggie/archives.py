@@ -25,6 +25,7 @@ from segassets.sources.split_archive import (
     damaged,
     extracted,
     lookalikes,
+    other_sizes,
     parts_at,
     read_archive,
     replaced_parts,
@@ -66,16 +67,26 @@ raw = dg.AssetSpec(
 )
 
 
-@artifact("maggie/archive_index", ARCHIVES, into="", reads=lookalikes, rows=INDEX_ROWS, code_version="2")
-def archive_index(raw, partition):
+@artifact(
+    "maggie/archive_index",
+    ARCHIVES,
+    into="",
+    reads=lookalikes,
+    rows=INDEX_ROWS,
+    code_version="2",
+    where_published={"download": lambda options, raw: [("maggie/download", None)]},
+)
+def archive_index(raw, partition, download):
     """Every member with its size, CRC and the ranges of the parts that hold it, and all that is wrong with the parts.
 
     Reads the directory and some headers, no data. A structural error fails it; with `--max-rejected 1` the members
     that the error does not touch can be used.
     """
-    directory, _ = read_archive(raw, partition)
+    directory, parts = read_archive(raw, partition)
+    rows = (row for handle in download.values() for row in handle.records(["name", "bytes", "sha256"]))
+    findings = [*other_sizes(parts, rows), *directory.findings]
     names = [part.name for part in directory.parts]
-    return files(rows=index_columns(members_of(directory), names), findings=directory.findings)
+    return files(rows=index_columns(members_of(directory), names), findings=findings)
 
 
 @artifact("maggie/members", ARCHIVES, into="maggie/{partition}", reads=lookalikes, code_version="2")
