@@ -82,7 +82,8 @@ class Member:
 
 def members_of(directory: Directory) -> list[Member]:
     """Every member, in the order of its data: what an index holds. Reads nothing."""
-    problems, nowhere = _problems(directory)
+    names = [safe_name(entry.name) for entry in directory.entries]
+    problems, nowhere = _problems(directory, names)
     # Positions in missing parts mean nothing: such members are listed, but nobody's end depends on them.
     order = sorted(
         range(len(directory.entries)),
@@ -101,7 +102,7 @@ def members_of(directory: Directory) -> list[Member]:
             end = max(entry.position, min(next(ends), longest, directory.start))
         extents = tuple(joined.ranges(entry.position, end))
         code, text = problems.get(index, (None, None))
-        safe = safe_name(entry.name)
+        safe = names[index]
         path = None if index in nowhere or safe is None or safe.endswith("/") else safe
         first, final = (
             (extents[0].part, extents[-1].part) if extents else (min(entry.disk, len(directory.parts) - 1),) * 2
@@ -129,7 +130,7 @@ def members_of(directory: Directory) -> list[Member]:
     return found
 
 
-def _problems(directory: Directory) -> tuple[dict[int, tuple[str, str]], set[int]]:
+def _problems(directory: Directory, names: list[str | None]) -> tuple[dict[int, tuple[str, str]], set[int]]:
     """(code, message) by number of the entry of what cannot be unpacked; the numbers of names that are no place."""
     found = {finding.index: (finding.code, finding.message) for finding in reversed(member_findings(directory))}
     nowhere = {index for index, (code, _) in found.items() if code in _NO_PLACE}
@@ -140,7 +141,7 @@ def _problems(directory: Directory) -> tuple[dict[int, tuple[str, str]], set[int
         if finding.severity == "error" and finding.member is not None:
             for index in by_name.get(finding.member, ()):
                 found.setdefault(index, (finding.code, finding.message))
-    for index in _also_folders(directory):
+    for index in _also_folders(names):
         nowhere.add(index)
         found.setdefault(index, ("duplicate_name", "other members lie in a folder of this name: not unpacked"))
     for index, name in directory.lost.items():
@@ -148,12 +149,11 @@ def _problems(directory: Directory) -> tuple[dict[int, tuple[str, str]], set[int
     return found, nowhere
 
 
-def _also_folders(directory: Directory) -> Iterator[int]:
-    """Files whose name, cleaned, is also that of a folder with members in it."""
-    names = [safe_name(entry.name) or "" for entry in directory.entries]
+def _also_folders(names: list[str | None]) -> Iterator[int]:
+    """Files whose name, cleaned, is also that of a folder with members in it. `names`: None for those of no place."""
     folders: set[str] = set()
     for name in names:
-        folder = name.rstrip("/").rpartition("/")[0]
+        folder = (name or "").rstrip("/").rpartition("/")[0]
         while folder and folder not in folders:
             folders.add(folder)
             folder = folder.rpartition("/")[0]
