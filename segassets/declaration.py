@@ -53,6 +53,9 @@ OPTION_TEXTS = {
 }
 
 
+_BOOLEANS = {"true": True, "false": False}
+
+
 @dataclass(frozen=True)
 class Option:
     """A run option of an asset: a keyword-only parameter of its function."""
@@ -71,6 +74,10 @@ class Option:
         """The typed value; UsageError names the option and what it may be."""
         if isinstance(value, str) and get_origin(self.kind) is Literal:
             value = next((choice for choice in get_args(self.kind) if str(choice) == value), value)
+        if isinstance(value, str) and self.kind is bool:
+            if value not in _BOOLEANS:
+                raise UsageError(f"--set {self.name}={value}: true or false is expected; {self.text}")
+            value = _BOOLEANS[value]
         if value == "" and _optional(self.kind):
             value = None
         try:

@@ -8,16 +8,15 @@ has; give their COCO results as files. Source: the MaGGIe specification, section
 from __future__ import annotations
 
 import importlib.util
-import io
 from functools import cache
 from typing import Any, Protocol
 
 import numpy as np
-from PIL import Image
 
 from segassets.findings import BadItem, error
 from segassets.formats import rle
 from segassets.formats.matching import masks_of_image
+from segassets.formats.pictures import PictureError, rgb
 from segassets.items import Made
 
 #: As torchvision calls them; also names of the model's partition and folders.
@@ -108,8 +107,7 @@ def detected_masks(
 ) -> Made:
     """As `masks_of_image`, with the predictions of a detector that runs in this process. BadItem for bad pictures."""
     try:
-        with Image.open(io.BytesIO(picture)) as opened:
-            pixels = np.asarray(opened.convert("RGB"))
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as problem:
+        pixels = np.asarray(rgb(picture))
+    except PictureError as problem:
         raise BadItem(error("unreadable", f"the picture cannot be read ({problem})", image=image)) from None
     return masks_of_image(image, alphas, _detector(model, device).detect(pixels), model, subset, fill_unmatched)

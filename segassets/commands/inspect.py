@@ -21,10 +21,10 @@ from segassets.sources.raw import Raw
 
 @dataclass
 class Inspected:
-    """Findings, and for layouts of samples the index of those that training code will use."""
+    """Findings, and for layouts of samples the index of those that training code will use: None where it would raise."""
 
     findings: list[Finding] = field(default_factory=list)
-    index: list[Any] = field(default_factory=list)
+    index: list[Any] | None = field(default_factory=list)
     summary: str = ""
 
 
@@ -86,16 +86,14 @@ def _matting(layout: str, path: Path, options: Mapping[str, str]) -> Inspected:
     """One of the three matting layouts, and what its loader will use."""
     from segassets.sources.split_archive_inspect import inspect_matting
 
-    findings, index, summary = inspect_matting(layout, path, options)
-    return Inspected(findings, index if index is not None else [], summary)
+    return Inspected(*inspect_matting(layout, path, options))
 
 
 def _split_zip(path: Path, options: Mapping[str, str]) -> Inspected:
     """An archive in one piece or in parts."""
     from segassets.sources.split_archive_inspect import inspect_split_zip
 
-    findings, index, summary = inspect_split_zip(path, options)
-    return Inspected(findings, index if index is not None else [], summary)
+    return Inspected(*inspect_split_zip(path, options))
 
 
 def _flakes(layout: str, path: Path, options: Mapping[str, str]) -> Inspected:

@@ -16,14 +16,18 @@ from segassets.artifact import artifact
 from segassets.components import matting_show as show
 from segassets.errors import Skip, UsageError
 from segassets.findings import BadItem, error, warning
-from segassets.formats.matting_dataset import Folders, Layout
+from segassets.formats.matting_dataset import Folders, Layout, clip_problem
 from segassets.formats.matting_inspect import by_sample, of_no_sample
 from segassets.formats.matting_items import SAMPLE_ROWS, check_samples
-from segassets.formats.matting_layouts import find_root, image_folder, judge
+from segassets.formats.matting_layouts import find_root, further_masks, image_folder, judge
 from segassets.formats.matting_trimaps import trimaps_of
+from segassets.sources.split_archive import lookalikes
 from segassets.sources.split_archive_tree import dataset_tree
 from segassets.store.names import valid_key
 from segassets.work.plans import Items, each
+
+#: Names in `maggie/` of the raw folder and the store that are no dataset's, nor an archive's.
+RESERVED = ("merged", "predictions", "sources", "synthetic_images", "synthetic_videos")
 
 
 class MattingDataset(dg.Component, dg.Model, dg.Resolvable):
@@ -47,6 +51,15 @@ class MattingDataset(dg.Component, dg.Model, dg.Resolvable):
         for name in (self.dataset, *self.splits):
             if not valid_key(name):
                 raise UsageError(f"{name!r} is no name of a dataset or split: letters, digits, '.', '_' and '-' only")
+        if self.dataset in RESERVED or self.dataset.startswith("synthetic_"):
+            raise UsageError(
+                f"{self.dataset!r} is a folder of segassets' own in the raw folder or the store: choose another"
+            )
+        if not self.splits:
+            raise UsageError(f"{self.dataset} has no splits: name at least one")
+        clip = (self.clip_length or None, self.clip_overlap if self.clip_overlap != -1 else None)
+        if told := clip_problem(self.mode, *clip):
+            raise UsageError(f"{self.dataset}: {told}")
         splits = dg.StaticPartitionsDefinition(self.splits)
         raw = dg.AssetSpec(
             ["maggie", self.dataset, "raw"],
@@ -69,7 +82,7 @@ def _linked(text: str):
 
 
 def _reads(dataset: str) -> tuple[str, ...]:
-    return (f"{dataset}.z*", f"{dataset}/*")
+    return (*lookalikes(dataset), f"{dataset}/*")
 
 
 def _listing(spec: MattingDataset, raw, split: str):
@@ -94,7 +107,7 @@ def samples_asset(spec: MattingDataset, splits: dg.PartitionsDefinition) -> dg.A
         reads=_reads(spec.dataset),
         raw=f"{spec.dataset}/raw",
         rows=SAMPLE_ROWS,
-        code_version="1",
+        code_version="2",
         show=show.shown_samples("frames" if spec.layout == "video" else "images", listing),
     )
     def samples(raw, partition, *, strict_counts: bool = False):
@@ -113,8 +126,11 @@ def samples_asset(spec: MattingDataset, splits: dg.PartitionsDefinition) -> dg.A
         if not judged.samples and _has_other_split(spec, raw, partition):
             raise Skip(f"{spec.dataset} has no split {partition} here, only others")
         items = []
+        further = {} if tree.packed else further_masks(refs, layout)
         for key, listed, known in by_sample(judged):
-            paths = [path for sample in listed for path in (sample.image, *sample.alphas, *sample.masks)]
+            paths = [path for sample in listed for path in (sample.image, *sample.alphas, *sample.unmasked)]
+            masks = {path for sample in listed for path in sample.masks}
+            paths += sorted(masks.union(further.get(key, ())))
             items.append(
                 {
                     "key": key,
@@ -163,23 +179,21 @@ def trimaps_asset(spec: MattingDataset, splits: dg.PartitionsDefinition) -> dg.A
         into=f"maggie/{spec.dataset}",
         reads=_reads(spec.dataset),
         raw=f"{spec.dataset}/raw",
-        code_version="1",
+        code_version="2",
         show=show.trimaps,
     )
     def trimaps(samples, raw, partition):
         """0 background, 1 where alpha is not constant within 25 pixels, 2 foreground: the validation's transition."""
         tree, added = _listing(spec, raw, partition)
-        items = [
-            {
-                "sample": row["sample"],
-                "alphas": {
-                    path.rsplit("/", 1)[1]: tree.refs[path.removeprefix(added)]
-                    for path in row["alphas"]
-                    if path.removeprefix(added) in tree.refs
-                },
-            }
-            for row in samples.records(["sample", "alphas"])
-        ]
-        return each(Items(items, "sample"), trimaps_of, split=partition)
+        items, findings = [], tree.errors
+        for row in samples.records(["sample", "alphas", "unmasked"]):
+            paths = [*row["alphas"], *row["unmasked"]]
+            gone = [path for path in paths if path.removeprefix(added) not in tree.refs]
+            told = f"it was there when maggie/{spec.dataset}/samples was made, and is not now: make that again"
+            findings += [error("missing", told, path=path, image=row["sample"]) for path in gone]
+            if not gone:
+                alphas = {path.rsplit("/", 1)[1]: tree.refs[path.removeprefix(added)] for path in paths}
+                items.append({"sample": row["sample"], "alphas": alphas})
+        return each(Items(items, "sample"), trimaps_of, findings=findings, split=partition)
 
     return trimaps

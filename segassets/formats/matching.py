@@ -7,16 +7,14 @@ f0235fd); golden data `match/`. An alpha that no mask fits has none in upstream'
 from __future__ import annotations
 
 import hashlib
-import json
-import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from segassets.findings import BadItem, Finding, error, warning
-from segassets.formats import rle
-from segassets.formats.matting_samples import read_grey
+from segassets.findings import BadItem, error, warning
+from segassets.formats.matching_predictions import mask_of
+from segassets.formats.matting_samples import alpha_of
 from segassets.formats.png import gray_png
 from segassets.formats.trimap import perturbed
 from segassets.items import File, Made
@@ -36,71 +34,35 @@ MASK_ROWS = {
 }
 
 
-def read_predictions(data: bytes, images: bytes | None, path: str) -> tuple[dict[str, list[dict]], list[Finding]]:
-    """Predictions by image name (up to the first dot, as upstream names its folders), by falling score.
-
-    `data`: a COCO object with `images` and `annotations`, or a results list with the images in `images`. Raises
-    BadItem `bad_json`, `predictions_images_missing`.
-    """
-    content = _json(data, path)
-    if isinstance(content, dict):
-        listed, results = content.get("images", []), content.get("annotations", [])
-    elif images is None:
-        message = "a list of results says nothing about images: put <subset>_images.json or images.json beside it"
-        raise BadItem(error("predictions_images_missing", message, path=path))
-    else:
-        about = _json(images, path)
-        listed, results = about.get("images", []) if isinstance(about, dict) else about, content
-    try:
-        names = {entry["id"]: re.sub(r".*/", "", str(entry["file_name"])).split(".")[0] for entry in listed}
-        found: dict[str, list[dict]] = {name: [] for name in names.values()}
-        findings = []
-        for index, result in enumerate(results):
-            if result["image_id"] not in names:
-                message = f"image_id {result['image_id']} is not among the images; left aside"
-                findings.append(warning("unknown_image", message, path=path, index=index))
-                continue
-            segmentation = result["segmentation"]
-            found[names[result["image_id"]]].append(
-                {
-                    "score": float(result.get("score", 1.0)),
-                    "category": int(result["category_id"]),
-                    "size": [int(n) for n in segmentation["size"]],
-                    "counts": segmentation["counts"],
-                    "index": index,
-                }
-            )
-    except (KeyError, TypeError, ValueError, AttributeError) as problem:
-        raise BadItem(error("bad_json", f"not COCO results ({type(problem).__name__}: {problem})", path=path)) from None
-    return {name: sorted(kept, key=lambda one: -one["score"]) for name, kept in found.items()}, findings
-
-
-def _json(data: bytes, path: str) -> Any:
-    try:
-        return json.loads(data)
-    except (ValueError, RecursionError) as problem:
-        raise BadItem(error("bad_json", f"it cannot be read as JSON: {problem}", path=path)) from None
-
-
-def people(predictions: Sequence[Mapping[str, Any]], image: str) -> tuple[list[np.ndarray], list[float]]:
+def people(
+    predictions: Sequence[Mapping[str, Any]], image: str, size: tuple[int, int] | None
+) -> tuple[list[np.ndarray], list[float]]:
     """Masks (bool, (height, width)) of the predictions that count, and their scores, in the order given.
 
-    Kept: persons, score at least 0.7 (as float32), at least 2 % of the image. Raises BadItem `bad_rle`.
+    Kept: persons, score at least 0.7 (as float32), at least 2 % of the image. `size`: (height, width) of the image's
+    alphas, None where it has none. Raises BadItem with a finding a prediction: `bad_rle`, `size_mismatch`.
     """
-    masks, scores = [], []
+    masks, scores, findings = [], [], []
     for one in predictions:
         if one["category"] != PERSON or not np.float32(one["score"]) >= np.float32(MIN_SCORE):
             continue
-        size, counts = tuple(one["size"]), one["counts"]
+        where = {"image": image, "index": one["index"]}
+        size = size or tuple(one["size"])
+        if tuple(one["size"]) != size:
+            found = f"the prediction has {one['size'][1]} x {one['size'][0]} pixels, the alphas {size[1]} x {size[0]}"
+            findings.append(error("size_mismatch", f"{found}: predict on the image in its own size", **where))
+            continue
         try:
-            counts = rle.from_uncompressed(counts, size) if isinstance(counts, list) else counts
-            mask = rle.decode(counts, size)
+            mask = mask_of(one, size)
         except ValueError as problem:
-            raise BadItem(error("bad_rle", str(problem), image=image, index=one["index"])) from None
+            findings.append(error("bad_rle", str(problem), **where))
+            continue
         if np.count_nonzero(mask) < MIN_SHARE * mask.size:
             continue
-        masks.append(np.asarray(mask, bool))
+        masks.append(mask)
         scores.append(one["score"])
+    if findings:
+        raise BadItem(*findings)
     return masks, scores
 
 
@@ -141,13 +103,13 @@ def masks_of_image(
 
     `alphas`: file name → reference. Raises BadItem for an alpha or a mask that cannot be used.
     """
-    masks, scores = people(predictions, image)
+    opened = {name: alpha_of(ref, image) for name, ref in sorted(alphas.items())}
+    masks, scores = people(predictions, image, _size(opened, alphas, image))
     raw, matched = f"masks_{model}/{subset}/{image}", f"masks_matched_{model}/{subset}/{image}"
     files = [File(f"{raw}/{k:02d}.png", gray_png(_grey(mask)), _content(mask)) for k, mask in enumerate(masks)]
     rows: dict[str, list] = {name: [] for name in MASK_ROWS}
     findings = []
-    for name, ref in sorted(alphas.items()):
-        alpha = _alpha(ref, name, image, masks)
+    for name, alpha in opened.items():
         best, score = best_mask(alpha, masks)
         fits = score > MIN_IOU
         source = "predicted" if fits else ("synthetic" if fill_unmatched else "none")
@@ -165,16 +127,18 @@ def masks_of_image(
     return Made(files, rows, findings)
 
 
-def _alpha(ref: Any, name: str, image: str, masks: Sequence[np.ndarray]) -> np.ndarray:
-    try:
-        alpha = read_grey(ref.read())
-    except ValueError as problem:
-        raise BadItem(error("unreadable", str(problem), path=name, image=image)) from None
-    if masks and masks[0].shape != alpha.shape:
-        shape, other = alpha.shape[::-1], masks[0].shape[::-1]
-        message = f"the alpha has {shape[0]} x {shape[1]} pixels, the predictions {other[0]} x {other[1]}"
-        raise BadItem(error("size_mismatch", message, path=name, image=image))
-    return alpha
+def _size(opened: Mapping[str, np.ndarray], alphas: Mapping[str, Any], image: str) -> tuple[int, int] | None:
+    """(height, width) that all alphas of an image have. Raises BadItem `size_mismatch`."""
+    size = next((alpha.shape for alpha in opened.values()), None)
+    findings = [
+        error("size_mismatch", f"{alpha.shape[1]} x {alpha.shape[0]} pixels, the image's first alpha has "
+              f"{size[1]} x {size[0]}: give all of them one size", path=alphas[name].label, image=image)
+        for name, alpha in opened.items()
+        if alpha.shape != size
+    ]  # fmt: skip
+    if findings:
+        raise BadItem(*findings)
+    return size
 
 
 def _grey(mask: np.ndarray) -> np.ndarray:

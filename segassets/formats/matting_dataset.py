@@ -41,9 +41,22 @@ class Layout:
         )
 
 
+def clip_problem(mode: str, length: int | None, overlap: int | None) -> str | None:
+    """What is wrong with a clip's length and overlap, where they are given."""
+    usual = CLIPS[mode][0]
+    if length is not None and length < 1:
+        return f"clip_length={length}: a clip has at least one frame"
+    if overlap is not None and not 0 <= overlap < (length or usual):
+        return f"clip_overlap={overlap}: 0 to {(length or usual) - 1} frames, of a clip of {length or usual}"
+    return None
+
+
 @dataclass
 class Sample:
-    """An image, or a frame of a video, with its alphas and masks, in the loader's order. `used`: by the loader."""
+    """An image, or a frame of a video, with its alphas and masks, in the loader's order. `used`: by the loader.
+
+    `unmasked`: alphas that the loader leaves out because they have no mask; they belong to the dataset all the same.
+    """
 
     key: str
     image: str
@@ -51,6 +64,7 @@ class Sample:
     masks: list[str] = field(default_factory=list)
     video: str | None = None
     used: bool = True
+    unmasked: list[str] = field(default_factory=list)
 
 
 @dataclass

@@ -16,6 +16,7 @@ SAMPLE_ROWS = {
     "image": "string",
     "alphas": "list<string>",
     "masks": "list<string>",
+    "unmasked": "list<string>",  # alphas without a mask, which the loader leaves out
     "width": "int64",
     "height": "int64",
     "used": "bool",
@@ -65,6 +66,7 @@ def _rows(samples: Sequence[Sample], sizes: Mapping[str, tuple[int, int]]) -> di
         "image": [sample.image for sample in samples],
         "alphas": [sample.alphas for sample in samples],
         "masks": [sample.masks for sample in samples],
+        "unmasked": [sample.unmasked for sample in samples],
         "width": [sizes[sample.image][0] for sample in samples],
         "height": [sizes[sample.image][1] for sample in samples],
         "used": [sample.used for sample in samples],

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 
 from segassets.findings import Finding, error, warning
 from segassets.formats.matting_dataset import Folders, Judged, Layout, Sample
@@ -18,6 +19,8 @@ _GLOB = re.compile(r"[\[\]*?]")
 
 def judge(folders: Folders, layout: Layout, root: str = "") -> Judged:
     """Findings about names, samples, and the effective index. `root`: the path that the loader is given."""
+    if not layout.split:
+        return Judged(findings=_wrong_layout(folders, layout))
     return _JUDGES[layout.kind](folders, layout, root)
 
 
@@ -33,17 +36,15 @@ def _stem(name: str) -> str:
 
 
 def _wrong_layout(folders: Folders, layout: Layout) -> list[Finding]:
-    split = layout.split
-    others = {
-        "image training": f"{split}/images",
-        "image validation and testing": f"images/{split}",
-        "video": f"{split}/fgr",
-    }
-    found = [
-        f"found {folder} (that is the layout for {name})" for name, folder in others.items() if folders.has(folder)
-    ]
-    tops = ", ".join(folders.listdir("")[:6]) or "nothing"
-    expected = f"expected {image_folder(layout)} below the root; {found[0] if found else f'found {tops}'}"
+    tops = folders.listdir("")
+    others = [("image validation and testing", f"images/{name}")
+              for name in ([layout.split] if layout.split else folders.folders("images"))]  # fmt: skip
+    for split in [layout.split] if layout.split else tops:
+        others += [("image training", f"{split}/images"), ("video", f"{split}/fgr")]
+    found = [f"found {folder} (that is the layout for {name})" for name, folder in others if folders.has(folder)]
+    expected = image_folder(replace(layout, split=layout.split or "<split>"))
+    shown = found[0] if found else f"found {', '.join(tops[:6]) or 'nothing'}"
+    expected = f"expected {expected} below the root; {shown}"
     return [error("layout", f"{expected}: choose the other layout or split, or move the folders", path="")]
 
 
@@ -124,10 +125,15 @@ def _orphans(folders: Folders, layout: Layout, alphas: str, images: str) -> list
     stems |= {_stem(name) for name in folders.files(images)}
     message = "alphas without an image: never read"
     extra = [name for name in folders.folders(alphas) if name not in stems]
-    loose = [name for name in folders.files(alphas) if layout.kind != "video"]
-    return [warning("orphan_alpha_dir", message, path=f"{alphas}/{name}") for name in extra] + [
-        warning("hidden_file" if name.startswith(".") else "foreign_file", "never read", path=f"{alphas}/{name}")
-        for name in loose
+    orphans = [warning("orphan_alpha_dir", message, path=f"{alphas}/{name}") for name in extra]
+    return orphans if layout.kind == "video" else orphans + _loose(folders, alphas)
+
+
+def _loose(folders: Folders, folder: str) -> list[Finding]:
+    """Files where a loader looks for folders only."""
+    return [
+        warning("hidden_file" if name.startswith(".") else "foreign_file", "never read", path=f"{folder}/{name}")
+        for name in folders.files(folder)
     ]
 
 
@@ -142,6 +148,7 @@ def _judge_eval(folders: Folders, layout: Layout, root: str) -> Judged:
     for name in names:
         judged.samples.append(_eval_sample(folders, layout, judged, f"{folder}/{name}", (alphas, indexed)))
     judged.findings += _orphans(folders, layout, alphas, folder)
+    judged.findings += _loose(folders, indexed) if layout.uses_masks else []
     judged.findings += _name_in_path(layout, root, [s for s in judged.samples if s.used])
     judged.index = [[sample.image, sample.alphas] for sample in judged.samples if sample.used]
     return judged
@@ -151,7 +158,8 @@ def _eval_sample(folders: Folders, layout: Layout, judged: Judged, image: str, w
     """One image: what the loader indexes comes from the mask folder when there is one, else from the alpha folder."""
     stem = _stem(image.rsplit("/", 1)[1])
     alphas, indexed = (f"{folder}/{stem}" for folder in where)
-    known = {path.rsplit("/", 1)[1] for path in _pngs(folders, alphas, listed=False)[0]}
+    pngs, unread = _pngs(folders, alphas, listed=False)
+    known = {path.rsplit("/", 1)[1] for path in pngs}
     if not folders.has(alphas):
         message = (
             f"no folder {alphas}: {'FileNotFoundError when' if layout.uses_masks else 'left out before'} it is used"
@@ -168,20 +176,36 @@ def _eval_sample(folders: Folders, layout: Layout, judged: Judged, image: str, w
     judged.findings += [_of(finding, stem) for finding in foreign]
     if not layout.uses_masks:
         return Sample(stem, image, taken)
+    judged.findings += [_of(finding, stem) for finding in unread]
     names = [path.rsplit("/", 1)[1] for path in taken]
-    for name in sorted(known - set(names)):
+    unmasked = [f"{alphas}/{name}" for name in sorted(known - set(names))]
+    for path in unmasked:
         message = "no mask for it: left out of the evaluation without a word"
-        judged.findings.append(warning("alpha_without_mask", message, path=f"{alphas}/{name}", image=stem))
+        judged.findings.append(warning("alpha_without_mask", message, path=path, image=stem))
     for name in names:
         if name not in known and name.endswith(".png") and known:
             message = f"there is no alpha {alphas}/{name}: FileNotFoundError when the sample is loaded"
             judged.findings.append(error("mask_without_alpha", message, path=f"{indexed}/{name}", image=stem))
-    return Sample(stem, image, [f"{alphas}/{name}" for name in names], taken)
+    return Sample(stem, image, [f"{alphas}/{name}" for name in names], taken, unmasked=unmasked)
+
+
+def further_masks(paths: Iterable[str], layout: Layout) -> dict[str, list[str]]:
+    """Masks in all folders `masks*`, by sample (image's stem, or video): a dataset has one a detector, a loader reads one.
+
+    `<masks>/<split>/<stem>/*.png`, or `<split>/<masks>/<stem or video>/...*.png`.
+    """
+    own = 0 if layout.kind == "image_eval" else 1
+    depth = 5 if layout.kind == "video" else 4
+    found: dict[str, list[str]] = {}
+    for path in paths:
+        steps = path.split("/")
+        here = len(steps) == depth and steps[own].startswith("masks") and steps[1 - own] == layout.split
+        if here and steps[-1].endswith(".png") and not steps[-1].startswith("."):
+            found.setdefault(steps[2], []).append(path)
+    return found
 
 
 def _of(finding: Finding, stem: str) -> Finding:
-    from dataclasses import replace
-
     return replace(finding, image=stem)
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import io
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -16,6 +17,7 @@ from PIL import Image
 from segassets.findings import BadItem, Finding, error, info, warning
 from segassets.formats import jpeg
 from segassets.formats.matting_dataset import MAX_INSTANCES, Layout, Sample
+from segassets.formats.pictures import reason
 
 FOREGROUND = 127
 SMALL_AREA = 0.001
@@ -47,7 +49,7 @@ def read_grey(data: bytes) -> np.ndarray:
                 raise WrongMode(picture.mode)
             return np.asarray(picture)
     except (OSError, SyntaxError, EOFError, Image.DecompressionBombError) as problem:
-        raise ValueError(f"it cannot be read ({problem})") from None
+        raise ValueError(f"it cannot be read ({reason(problem)})") from None
 
 
 class WrongMode(ValueError):
@@ -65,13 +67,27 @@ _MODES = {
 }
 
 
+def alpha_of(ref: Any, image: str) -> np.ndarray:
+    """The alpha that a reference gives. Raises BadItem `alpha_format`, `unreadable`, with its whole path."""
+    try:
+        return read_grey(ref.read())
+    except WrongMode as mode:
+        raise BadItem(error("alpha_format", _expected_grey(mode), path=ref.label, image=image)) from None
+    except ValueError as problem:
+        raise BadItem(error("unreadable", str(problem), path=ref.label, image=image)) from None
+
+
+def _expected_grey(mode: WrongMode) -> str:
+    return f"expected 8-bit grey, found {_MODES.get(str(mode), f'mode {mode}; convert it to 8-bit grey')}"
+
+
 def look(sample: Sample, layout: Layout, read: Read) -> Looked:
     """All findings of one image or frame. `read` gives the bytes of a path; OSError or BadItem where it cannot."""
     key = sample.video or sample.key
     looked = Looked()
     looked.size = _image_size(sample.image, key, read, looked.findings)
     alphas: dict[str, np.ndarray] = {}
-    for path in sample.alphas:
+    for path in (*sample.alphas, *sample.unmasked):
         array = _grey(path, key, read, looked, "alpha_format")
         if array is not None:
             alphas[path] = array
@@ -106,8 +122,7 @@ def _grey(path: str, key: str, read: Read, looked: Looked, code: str) -> np.ndar
     try:
         array = read_grey(read(path))
     except WrongMode as mode:
-        told = _MODES.get(str(mode), f"mode {mode}; convert it to 8-bit grey")
-        looked.findings.append(error(code, f"expected 8-bit grey, found {told}", path=path, image=key))
+        looked.findings.append(error(code, _expected_grey(mode), path=path, image=key))
         return None
     except FileNotFoundError:
         return None  # a finding of the listing

@@ -6,8 +6,7 @@ import hashlib
 from collections.abc import Mapping
 from typing import Any
 
-from segassets.findings import BadItem, error
-from segassets.formats.matting_samples import read_grey
+from segassets.formats.matting_samples import alpha_of
 from segassets.formats.png import gray_png
 from segassets.formats.trimap import trimap
 from segassets.items import File, Made
@@ -17,10 +16,7 @@ def trimaps_of(sample: str, alphas: Mapping[str, Any], split: str) -> Made:
     """`trimaps/<split>/<sample>/<alpha name>` of every alpha: 0 background, 1 transition, 2 foreground."""
     files = []
     for name, ref in sorted(alphas.items()):
-        try:
-            values = trimap(read_grey(ref.read()))
-        except ValueError as problem:
-            raise BadItem(error("unreadable", str(problem), path=name, image=sample)) from None
+        values = trimap(alpha_of(ref, sample))
         digest = hashlib.sha256(repr(values.shape).encode() + values.tobytes()).digest()
         files.append(File(f"trimaps/{split}/{sample}/{name}", gray_png(values), digest, ref.label))
     return Made(files)

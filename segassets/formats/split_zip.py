@@ -1,18 +1,19 @@
 """Zips in several parts (`X.z01 ... X.zip`, or `X.zip.001 ...`): order, directory, what is wrong, members' places.
 
-Belongs here: everything that can be said before a byte of data moves. Not here: the parsing of records
-(`split_zip_records`), the merged form (`split_zip_merge`), reading members, files and stores.
+Belongs here: everything that can be said before a byte of data moves. Not here: names of parts and members
+(`split_zip_names`), the parsing of records (`split_zip_records`), the merged form (`split_zip_merge`), reading members, files and stores.
 Source of the rules: the MaGGIe specification 1.2 to 1.5, APPNOTE 6.3.3 sections 4 and 8.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Container, Iterable, Sequence
 
 from segassets.findings import BadItem, Finding, error, info, warning
-from segassets.formats.split_zip_checks import foreign_content, layout_findings
+from segassets.formats.split_zip_checks import fits_no_other_part, foreign_content, layout_findings
 from segassets.formats.split_zip_merge import Piece, merge_plan
+from segassets.formats.split_zip_methods import METHODS
+from segassets.formats.split_zip_names import looks_alike, missing_parts, order_parts, part_number, safe_name
 from segassets.formats.split_zip_records import (
     CENTRAL_SIGNATURE,
     LOCAL,
@@ -31,104 +32,26 @@ from segassets.formats.split_zip_records import (
 )
 
 __all__ = [
-    "Directory", "Entry", "Part", "Piece", "Range", "data_range", "member_findings", "merge_plan", "missing_parts",
-    "order_parts",
-    "part_number", "read_directory", "safe_name",
+    "Directory", "Entry", "Part", "Piece", "Range", "data_range", "looks_alike", "member_findings", "merge_plan",
+    "missing_parts", "order_parts", "part_number", "read_directory", "safe_name",
 ]  # fmt: skip
 
-# z01 ... z99, z100: two digits at least, and no leading zero beyond them.
-_SPLIT_NAME = re.compile(r"(?P<stem>.+)\.(?:z(?P<split>[0-9]{2}|[1-9][0-9]{2,5})|zip(?:\.(?P<cut>[0-9]{3,6}))?)")
-_HALF_DONE = re.compile(r"(?: ?\([0-9]+\)(?=\.)|\.(?:crdownload|incomplete|part|partial|download|tmp|aria2)$)")
-_METHODS = (0, 8, 12, 14, 93)
-_ENCRYPTED, _SYMLINK, _FILE_TYPE, _UNIX = 0x1, 0o120000, 0o170000, 3
-_DRIVE = re.compile(r"[A-Za-z]:")
-_MAX_MISSING_NAMED = 20
+_ENCRYPTED, _SYMLINK, _FILE_TYPE = 0x1, 0o120000, 0o170000
+_MAX_TRIED_DISKS = 1000
 # Of several candidates for the end record the one with the most telling complaint is believed.
 _VAGUE = ("bad_end_record", "bad_directory", "directory_too_large")
 
 
-def part_number(name: str) -> tuple[str, str, int | None] | None:
-    """(stem, "split" or "cut", number) of a part's name; None when the name is no part of a zip.
-
-    The number of `X.zip` is None: it is the last part of a split zip, or the whole. `X.zip.001` is a cut with stem `X`.
-    """
-    match = _SPLIT_NAME.fullmatch(name)
-    if match is None or match["split"] == "00":
-        return None
-    if match["cut"] is not None:
-        return match["stem"], "cut", int(match["cut"])
-    return match["stem"], "split", int(match["split"]) if match["split"] else None
-
-
-def order_parts(names: Iterable[str], absent: list[str] | None = None) -> list[str]:
-    """The parts of one archive among `names`, in the order of their numbers (z10 after z09, z100 after z99).
-
-    With a list `absent`, missing parts before the last are put into it and stand in the result, so that the directory
-    can be read all the same; `read_directory` then has to be told about them.
-
-    Names that are no parts are only looked at for hints (`X (1).z02`, `X.z02.crdownload`).
-    Raises BadItem `missing_part` with one finding a missing part that the names give away; that parts are missing at
-    the end is known only to the end record. Raises BadItem `several_archives` when the parts have several stems.
-    """
-    names = list(names)
-    numbered = {name: number for name in names if (number := part_number(name)) is not None}
-    copies = {name for name in numbered if _HALF_DONE.search(name)}
-    if len(copies) < len(numbered):  # a second download beside the first, not an archive of its own
-        numbered = {name: number for name, number in numbered.items() if name not in copies}
-    stems = sorted({(stem, style) for stem, style, _ in numbered.values()})
-    if not numbered:
-        raise BadItem(error("missing_part", f"no part of a zip (.zip, .z01, .zip.001) among {len(names)} names"))
-    if len(stems) > 1:
-        found = ", ".join(stem + (".zip" if style == "split" else ".zip.001") for stem, style in stems[:5])
-        raise BadItem(error("several_archives", f"parts of {len(stems)} archives ({found}): give those of one"))
-    (stem, style) = stems[0]
-    pieces = sorted((number, name) for name, (_, _, number) in numbered.items() if number is not None)
-    last = [name for name, (_, _, number) in numbered.items() if number is None]
-    have = {number for number, _ in pieces}
-    width = len(pieces[0][1]) - len(stem) - len(".zip.") if style == "cut" else 2
-    gaps = sorted(set(range(1, max(have, default=0) + 1)) - have)[: _MAX_MISSING_NAMED + 1]
-    prefix = f"{stem}.zip." if style == "cut" else f"{stem}.z"
-    missing = [f"{prefix}{number:0{width}d}" for number in gaps]
-    if style == "split" and not last:
-        missing.append(f"{stem}.zip")
-    others = [name for name in names if name not in numbered]
-    if missing and (absent is None or not last or len(missing) > _MAX_MISSING_NAMED):
-        raise BadItem(*_missing(missing, others))
-    if missing:
-        absent += missing
-        pieces = sorted([*pieces, *zip(gaps, missing, strict=True)])
-    return [name for _, name in pieces] + last
-
-
-def missing_parts(names: Iterable[str], others: Iterable[str] = ()) -> list[Finding]:
-    """A finding a part that is not there, with a hint at what looks like it among `others`."""
-    return _missing(list(names), others)
-
-
-def _missing(missing: list[str], others: Iterable[str] = ()) -> list[Finding]:
-    alike: dict[str, list[str]] = {}
-    for other in others:
-        alike.setdefault(_HALF_DONE.sub("", other).lower(), []).append(other)
-    findings = []
-    for name in missing[:_MAX_MISSING_NAMED]:
-        look = [other for other in alike.get(name.lower(), ()) if other != name]
-        hint = f"; {look[0]} looks like it: is it complete and only named otherwise?" if look else ""
-        findings.append(error("missing_part", f"{name} is not there: download it and put it beside the others{hint}",
-                              part=name))  # fmt: skip
-    if len(missing) > _MAX_MISSING_NAMED:
-        findings.append(error("missing_part", "and more parts are missing"))
-    return findings
-
-
-def read_directory(parts: Sequence[Part], absent: Container[str] = ()) -> Directory:
+def read_directory(parts: Sequence[Part], absent: Container[str] = (), published: int | None = None) -> Directory:
     """The central directory of the zip in these parts (in order, see `order_parts`), checked before any data is read.
 
     Reads the head of every part, the end of the last, the directory, and the local headers of the first and the last
     member of every part; never member data. `Directory.findings` says what is wrong with members (errors), and
     `extra_part`, `trailing_bytes` (warnings), `raw_split` (info).
     Parts whose name is in `absent` are missing and have size 0: the members in them are `Directory.lost`.
+    `published`: of how many parts a published set of this name consists, where that is known.
     Raises BadItem when there is no usable directory: missing_part, empty_part, lfs_pointer, html_page, no_end_record,
-    bad_end_record, bad_directory, directory_too_large, truncated_part.
+    bad_end_record, bad_directory, directory_too_large, truncated_part, wrong_last_part.
     """
     parts = tuple(parts)
     if not parts:
@@ -140,7 +63,7 @@ def read_directory(parts: Sequence[Part], absent: Container[str] = ()) -> Direct
     problems = []
     for position, disks in end_candidates(joined):
         try:
-            return _open(parts, joined.total - position, disks, absent)
+            return _open(parts, joined.total - position, disks, absent, published)
         except BadItem as problem:
             problems.append(problem)
     if problems:
@@ -149,9 +72,16 @@ def read_directory(parts: Sequence[Part], absent: Container[str] = ()) -> Direct
     raise BadItem(error("no_end_record", message, part=parts[-1].name))
 
 
-def _open(parts: tuple[Part, ...], from_end: int, disks: int, absent: Container[str]) -> Directory:
+def _open(
+    parts: tuple[Part, ...], from_end: int, disks: int, absent: Container[str], published: int | None
+) -> Directory:
+    if 1 < disks != len(parts) == published and not any(part.name in absent for part in parts):
+        told = f"this part belongs to a set of {disks} parts, but the published set has {published}"
+        raise BadItem(_wrong_last(parts, f"{told}, and that many are there"))
     if disks > len(parts):
-        raise BadItem(*_missing_disks(parts, disks))
+        missing = _missing_disks(parts, disks)
+        _check_last(parts, from_end, disks, absent)
+        raise BadItem(*missing)
     if disks == len(parts) == 1:
         return _read(parts, from_end, "single", [])
     if disks == 1:
@@ -167,7 +97,41 @@ def _open(parts: tuple[Part, ...], from_end: int, disks: int, absent: Container[
                 pass
             raise
     used = (*parts[: disks - 1], parts[-1])
-    return _read(used, from_end, "split", _extra(parts[disks - 1 : -1], disks), absent)
+    directory = _read(used, from_end, "split", _extra(parts[disks - 1 : -1], disks), absent)
+    misplaced = any(finding.code in ("bad_local_header", "truncated_part") for finding in directory.findings)
+    if misplaced and fits_no_other_part(directory.joined, directory.entries, absent):
+        raise BadItem(_wrong_last(parts, _no_header_fits(disks, len(parts))))
+    return directory
+
+
+def _wrong_last(parts: Sequence[Part], told: str) -> Finding:
+    return error("wrong_last_part", f"{told}: it is from another upload, or they are; download it again",
+                 part=parts[-1].name)  # fmt: skip
+
+
+def _no_header_fits(disks: int, found: int) -> str:
+    return f"this part belongs to a set of {disks} parts, {found} are there, and no other part holds what it lists"
+
+
+def _check_last(parts: tuple[Part, ...], from_end: int, disks: int, absent: Container[str]) -> None:
+    """Raises BadItem `wrong_last_part` when the last part's directory fits none of the parts that are there.
+
+    Only where it lies in the last part, and all parts have names with numbers.
+    """
+    names = {number[2]: part for part in parts[:-1] if (number := part_number(part.name)) is not None}
+    if len(names) < len(parts) - 1 or disks > _MAX_TRIED_DISKS:
+        return
+    empty = Part("", 0, lambda start, end: b"")
+    padded = (*(names.get(number, empty) for number in range(1, disks)), parts[-1])
+    try:
+        joined = Joined(padded)
+        end = read_end(joined, joined.total - from_end)
+        entries, _ = read_entries(joined, end, _directory_start(joined, end, "split"))
+    except BadItem:
+        return
+    gone = {part.name for part in parts if part.name in absent} | {""}
+    if fits_no_other_part(joined, entries, gone):
+        raise BadItem(_wrong_last(parts, _no_header_fits(disks, len(parts))))
 
 
 def _extra(parts: Iterable[Part], disks: int) -> list[Finding]:
@@ -182,7 +146,9 @@ def _missing_disks(parts: Sequence[Part], disks: int) -> list[Finding]:
         wanted = [f"{known[0]}.z{number:02d}" for number in range(1, min(disks, 0xFFFF))]
         missing = [name for name in wanted if name not in have]
         if missing:
-            return _missing(missing)
+            last, here = parts[-1].name, f"{len(parts)} are there"
+            told = f"; {last} speaks of {disks} parts, {here}: if those are all, {last} is from another upload"
+            return missing_parts(missing, known=told)
     message = f"the end record speaks of {disks} parts, {len(parts)} are there: {disks - len(parts)} are missing"
     return [error("missing_part", message, part=parts[-1].name)]
 
@@ -240,6 +206,9 @@ def _directory_start(joined: Joined, end: EndRecord, kind: Kind) -> int:
         missing = end.directory_offset - part.size
     if missing > 0:
         suspects = joined.parts[disk:-1] if kind == "split" and disk < len(joined.parts) - 1 else joined.parts[disk:]
+        if kind == "raw_cut":  # its pieces are equal, but for the last
+            whole = max(part.size for part in joined.parts)
+            suspects = tuple(part for part in joined.parts[:-1] if part.size != whole) or suspects
         names = ", ".join(suspect.name for suspect in suspects[:5])
         message = f"the directory ends {missing} bytes behind the end record: that many are missing; download again"
         raise BadItem(error("truncated_part", f"{message} ({names})", part=suspects[0].name))
@@ -268,22 +237,6 @@ def data_range(directory: Directory, entry: Entry) -> tuple[int, int]:
     return start, start + entry.compressed_size
 
 
-def safe_name(name: str) -> str | None:
-    """The member's path below the folder it is unpacked to, with `/`; None when it could lead elsewhere.
-
-    Refused: absolute paths, drives, `..`, backslashes, control characters, empty names, parts of more than 255 bytes.
-    `.` and doubled slashes are taken out; a folder keeps its final slash.
-    """
-    if not name or name.startswith("/") or "\\" in name or _DRIVE.match(name):
-        return None
-    if any(ord(character) < 32 or character == "\x7f" for character in name):
-        return None
-    steps = [step for step in name.split("/") if step not in ("", ".")]
-    if not steps or ".." in steps or any(len(step.encode("utf-8", "surrogatepass")) > 255 for step in steps):
-        return None
-    return "/".join(steps) + ("/" if name.endswith("/") else "")
-
-
 def member_findings(directory: Directory) -> list[Finding]:
     """What keeps members from being unpacked, though not from being merged; one error each.
 
@@ -296,14 +249,14 @@ def member_findings(directory: Directory) -> list[Finding]:
         safe = safe_name(entry.name)
         if safe is None:
             findings.append(error("unsafe_path", "this name leads out of the target folder: not unpacked", **where))
-        elif entry.system == _UNIX and (entry.external_attr >> 16) & _FILE_TYPE == _SYMLINK:
+        elif (entry.external_attr >> 16) & _FILE_TYPE == _SYMLINK:
             findings.append(error("unsafe_path", "a symbolic link: not unpacked", **where))
         elif (earlier := seen.setdefault(safe.rstrip("/"), index)) != index:
             message = f"the same name as member {earlier + 1}; this one, member {index + 1}, is not unpacked"
             findings.append(error("duplicate_name", message, **where))
         if entry.flags & _ENCRYPTED:
             findings.append(error("encrypted", "encrypted: unpack it with its password by hand", **where))
-        elif entry.method not in _METHODS:
-            message = f"compression method {entry.method} is none of {', '.join(map(str, _METHODS))}: not unpacked"
+        elif entry.method not in METHODS:
+            message = f"compression method {entry.method} is none of {', '.join(map(str, METHODS))}: not unpacked"
             findings.append(error("unsupported_method", message, **where))
     return findings

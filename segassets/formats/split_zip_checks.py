@@ -7,6 +7,7 @@ Source of the rules and codes: the MaGGIe specification 1.4.
 from __future__ import annotations
 
 import re
+from collections.abc import Container
 
 from segassets.findings import BadItem, Finding, error
 from segassets.formats.split_zip_records import LOCAL, LOCAL_SIGNATURE, EndRecord, Entry, Joined, Kind, Part
@@ -64,6 +65,11 @@ def layout_findings(joined: Joined, entries: list[Entry], start: int, end: EndRe
         if kind == "split" and entry.offset + length > part.size:
             message = f"at least {entry.offset + length - part.size} bytes are missing at its end: download it again"
             findings.append(error("truncated_part", message, part=part.name, member=entry.name))
+        elif entry.position + length > start:
+            message = (
+                f"it should begin at {entry.position}, where no members are: the directory is wrong, or made to deceive"
+            )
+            findings.append(error("bad_directory", message, member=entry.name, part=part.name))
         elif entry.position + length + entry.compressed_size > following:
             missing = entry.position + length + entry.compressed_size - following
             findings.append(
@@ -74,6 +80,34 @@ def layout_findings(joined: Joined, entries: list[Entry], start: int, end: EndRe
         if len(findings) >= _MAX_FINDINGS:
             break
     return findings[:_MAX_FINDINGS]
+
+
+def fits_no_other_part(joined: Joined, entries: list[Entry], absent: Container[str]) -> bool:
+    """Whether the directory in the last part is not that of the other parts: at least two, and not one header of the
+    first and the last member of each is in any of them, at its own place or shifted, while those in the last part are.
+    """
+    probes: dict[int, list[Entry]] = {}
+    for entry in sorted(entries, key=lambda entry: (entry.disk, entry.offset)):
+        if joined.parts[entry.disk].name not in absent:
+            pair = probes.setdefault(entry.disk, [entry, entry])
+            pair[1] = entry
+    own = probes.pop(len(joined.parts) - 1, [])
+    if len(probes) < 2 or not all(_lies_in(joined.parts[-1], entry) for entry in own):
+        return False
+    there = [part for part in joined.parts[:-1] if part.name not in absent][:_MAX_TRIED_PARTS]
+    for disk, pair in probes.items():
+        for entry in pair:
+            if any(_lies_in(part, entry) for part in there):
+                return False
+            if _search(joined.parts[disk], entry, entry.offset) is not None:
+                return False
+    return True
+
+
+def _lies_in(part: Part, entry: Entry) -> bool:
+    """Whether the member's local header is in this part, at the offset that the directory says."""
+    end = entry.offset + LOCAL.size + len(entry.raw_name)
+    return end <= part.size and _is_header_of(part.read(entry.offset, end), entry)
 
 
 def _missing_bytes(joined: Joined, entry: Entry, missing: int, disk: int, next_disk: int) -> Finding:
@@ -121,11 +155,8 @@ def _explain(joined: Joined, entry: Entry, disk: int) -> Finding:
     if found is not None:
         lost = f"{offset - found} bytes are missing" if found < offset else f"{found - offset} bytes are too many"
         return error("truncated_part", f"{lost} in this part before offset {offset}: download it again", **where)
-    length = LOCAL.size + len(entry.raw_name)
     for other in joined.parts[:_MAX_TRIED_PARTS]:
-        if other is not part and offset + length <= other.size and _is_header_of(
-            other.read(offset, offset + length), entry
-        ):  # fmt: skip
+        if other is not part and _lies_in(other, entry):
             message = f"what should be in this part is in {other.name}: the parts are swapped or renamed"
             return error("wrong_order", message, **where)
     message = f"no header of it at offset {offset}: this part is swapped, renamed, or from another upload"

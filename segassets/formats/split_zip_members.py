@@ -7,21 +7,19 @@ parts. Only the local header knows where in the slot the data begin. Source: the
 
 from __future__ import annotations
 
-import bz2
 import hashlib
-import importlib
 import struct
-import zipfile
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from segassets.findings import BadItem, Finding, error
-from segassets.formats.inflate import INFLATE_ERRORS, crc32, inflater
+from segassets.formats.inflate import INFLATE_ERRORS, crc32
 from segassets.formats.split_zip import member_findings, safe_name
+from segassets.formats.split_zip_methods import UnknownMethod, plain_pieces
 from segassets.formats.split_zip_records import LOCAL, LOCAL_SIGNATURE, Directory
 
 MAX_LOCAL_EXTRA = 0xFFFF
-PIECE = 4 * 2**20
+_NO_PLACE = ("unsafe_path", "duplicate_name")
 
 INDEX_ROWS = {
     "name": "string",
@@ -47,8 +45,9 @@ INDEX_ROWS = {
 class Member:
     """One member as the index describes it. `extents`: (part, offset, length) of its slot, parts counted from 0.
 
-    `path` is its path below the target folder, None when it is a folder or may not be unpacked; `problem` the code of
-    what keeps it from being unpacked, `problem_text` the message.
+    `path` is its path below the target folder, None for a folder and for a name that is no place for a file; a member
+    whose bytes are lost keeps its path, so that whoever lists the archive misses none. `problem` is the code of what
+    keeps it from being unpacked, `problem_text` the message.
     """
 
     name: str
@@ -83,7 +82,8 @@ class Member:
 
 def members_of(directory: Directory) -> list[Member]:
     """Every member, in the order of its data: what an index holds. Reads nothing."""
-    problems = _problems(directory)
+    names = [safe_name(entry.name) for entry in directory.entries]
+    problems, nowhere = _problems(directory, names)
     # Positions in missing parts mean nothing: such members are listed, but nobody's end depends on them.
     order = sorted(
         range(len(directory.entries)),
@@ -99,14 +99,15 @@ def members_of(directory: Directory) -> list[Member]:
         if index not in directory.lost:
             # The local extra field may be longer than the central one, but not without bound.
             longest = entry.position + LOCAL.size + len(entry.raw_name) + MAX_LOCAL_EXTRA + entry.compressed_size
-            end = max(entry.position, min(next(ends), longest))
+            end = max(entry.position, min(next(ends), longest, directory.start))
         extents = tuple(joined.ranges(entry.position, end))
         code, text = problems.get(index, (None, None))
-        safe = safe_name(entry.name)
-        path = safe if code is None and safe is not None and not safe.endswith("/") else None
+        safe = names[index]
+        path = None if index in nowhere or safe is None or safe.endswith("/") else safe
         first, final = (
             (extents[0].part, extents[-1].part) if extents else (min(entry.disk, len(directory.parts) - 1),) * 2
         )
+        lost = directory.lost.get(index)
         found.append(
             Member(
                 name=entry.name,
@@ -120,8 +121,8 @@ def members_of(directory: Directory) -> list[Member]:
                 position=entry.position,
                 end=end,
                 extents=tuple((part, start, end - start) for part, start, end in extents),
-                first_part=directory.parts[first].name,
-                last_part=directory.parts[final].name,
+                first_part=lost or directory.parts[first].name,
+                last_part=lost or directory.parts[final].name,
                 problem=code,
                 problem_text=text,
             )
@@ -129,9 +130,10 @@ def members_of(directory: Directory) -> list[Member]:
     return found
 
 
-def _problems(directory: Directory) -> dict[int, tuple[str, str]]:
-    """(code, message) by number of the entry: names that may not be unpacked, and members whose bytes are not there."""
+def _problems(directory: Directory, names: list[str | None]) -> tuple[dict[int, tuple[str, str]], set[int]]:
+    """(code, message) by number of the entry of what cannot be unpacked; the numbers of names that are no place."""
     found = {finding.index: (finding.code, finding.message) for finding in reversed(member_findings(directory))}
+    nowhere = {index for index, (code, _) in found.items() if code in _NO_PLACE}
     by_name: dict[str, list[int]] = {}
     for index, entry in enumerate(directory.entries):
         by_name.setdefault(entry.name, []).append(index)
@@ -139,20 +141,23 @@ def _problems(directory: Directory) -> dict[int, tuple[str, str]]:
         if finding.severity == "error" and finding.member is not None:
             for index in by_name.get(finding.member, ()):
                 found.setdefault(index, (finding.code, finding.message))
-    for index in _also_folders(directory):
+    for index in _also_folders(names):
+        nowhere.add(index)
         found.setdefault(index, ("duplicate_name", "other members lie in a folder of this name: not unpacked"))
     for index, name in directory.lost.items():
         found[index] = ("missing_part", f"its bytes lie in {name}, which is not there")
-    return found
+    return found, nowhere
 
 
-def _also_folders(directory: Directory) -> Iterator[int]:
-    """Files whose name is also that of a folder with members in it."""
-    folders = set()
-    for entry in directory.entries:
-        steps = entry.name.rstrip("/").split("/")
-        folders.update("/".join(steps[:depth]) for depth in range(1, len(steps)))
-    return (i for i, entry in enumerate(directory.entries) if entry.name in folders and not entry.name.endswith("/"))
+def _also_folders(names: list[str | None]) -> Iterator[int]:
+    """Files whose name, cleaned, is also that of a folder with members in it. `names`: None for those of no place."""
+    folders: set[str] = set()
+    for name in names:
+        folder = (name or "").rstrip("/").rpartition("/")[0]
+        while folder and folder not in folders:
+            folders.add(folder)
+            folder = folder.rpartition("/")[0]
+    return (index for index, name in enumerate(names) if name in folders)
 
 
 def common_top(names: Iterable[str]) -> str:
@@ -244,81 +249,20 @@ def unpacked(member: Member, pieces: Iterable[bytes | memoryview]) -> Iterator[b
     """
     crc, size = 0, 0
     try:
-        for piece in _plain_pieces(member, pieces):
+        for piece in plain_pieces(member.method, member.size, pieces):
             size += len(piece)
             if size > member.size:
                 raise _damaged(member, f"it unpacks to more than the {member.size} bytes that the directory states")
             crc = crc32(piece, crc)
             yield piece
+    except UnknownMethod as problem:
+        raise BadItem(error("unsupported_method", str(problem), member=member.name, part=member.first_part)) from None
     except (*INFLATE_ERRORS, OSError, EOFError, ValueError) as problem:
         raise _damaged(member, f"its data cannot be unpacked ({problem})") from None
     if size != member.size:
         raise _damaged(member, f"{size} bytes, the directory states {member.size}")
     if crc != member.crc:
         raise _damaged(member, f"its CRC is {crc:08x}, the directory states {member.crc:08x}")
-
-
-def _plain_pieces(member: Member, pieces: Iterable[bytes | memoryview]) -> Iterator[bytes | memoryview]:
-    if member.method == 0:
-        for piece in pieces:
-            for start in range(0, len(piece), PIECE * 16):
-                yield piece[start : start + PIECE * 16]
-        return
-    machine = _decompressor(member)
-    limit = member.size + 1
-    for piece in pieces:
-        data = piece
-        while (data or not _hungry(machine)) and not machine.eof and limit > 0:
-            plain = machine.decompress(data, min(limit, PIECE * 16))
-            limit -= len(plain)
-            data = getattr(machine, "unconsumed_tail", b"")
-            if plain:
-                yield plain
-            elif not data:
-                break
-    if not machine.eof and member.size:
-        raise EOFError("the compressed data end too early")
-
-
-def _hungry(machine) -> bool:
-    return getattr(machine, "needs_input", True)
-
-
-def _decompressor(member: Member):
-    """An object with `decompress(data, max_length)` and `eof` for the member's method."""
-    if member.method == 8:
-        return inflater()
-    if member.method == 12:
-        return bz2.BZ2Decompressor()
-    if member.method == 14:
-        return _Lzma()
-    if member.method == 93:
-        try:  # from Python 3.14 on
-            return importlib.import_module("compression.zstd").ZstdDecompressor()
-        except ImportError:
-            pass
-    message = f"compression method {member.method} cannot be unpacked by this Python: use 7-Zip for this archive"
-    raise BadItem(error("unsupported_method", message, member=member.name, part=member.first_part))
-
-
-class _Lzma:
-    """The standard library's reader of zip's LZMA, which knows no bound: fed little by little instead."""
-
-    FEED = 1 << 16
-
-    def __init__(self) -> None:
-        self._machine = zipfile.LZMADecompressor()
-        self.unconsumed_tail = b""
-        self.eof = False
-
-    def decompress(self, data: bytes, _limit: int) -> bytes:
-        self.unconsumed_tail = data[self.FEED :]
-        try:
-            plain = self._machine.decompress(data[: self.FEED])
-        except Exception as problem:  # lzma.LZMAError, and what a damaged header makes of it
-            raise ValueError(str(problem)) from None
-        self.eof = self._machine.eof
-        return plain
 
 
 def _damaged(member: Member, why: str) -> BadItem:

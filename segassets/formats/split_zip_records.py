@@ -8,8 +8,10 @@ unless they are called an offset, which is inside one part. All numbers in a zip
 from __future__ import annotations
 
 import struct
+import zlib
 from bisect import bisect_right
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from itertools import accumulate
 from typing import Literal, NamedTuple
 
@@ -26,6 +28,9 @@ SPANNING_MARKERS = (b"PK\7\x08", b"PK00")
 FULL16, FULL32 = 0xFFFF, 0xFFFFFFFF
 ZIP64_EXTRA = 0x0001
 UTF8_FLAG = 0x0800
+UTF8_SYSTEMS = (3, 19)  # Unix, macOS: who made a record
+UNICODE_PATH = 0x7075
+_UNICODE_TAG = struct.pack("<H", UNICODE_PATH)
 # A comment is at most 65,535 bytes; as many bytes again may trail the archive (a padded download).
 END_SEARCH = END.size + 2 * FULL16
 # The published archives need 35 MB; far more is a lie or does not fit into the memory that a process may use.
@@ -132,8 +137,8 @@ class Joined:
         return self.starts[disk] + offset
 
     def ranges(self, start: int, end: int) -> Iterator[Range]:
-        """The ranges of the parts that together are [start, end), none of them empty."""
-        index = self.part_at(start)
+        """The ranges of the parts that together are [start, end), none of them empty; behind the last there are none."""
+        index, end = self.part_at(start), min(end, self.total)
         while start < end:
             stop = min(end, self.starts[index + 1])
             if stop > start:
@@ -261,20 +266,21 @@ def _read_entry(raw: bytes, at: int, joined: Joined) -> Entry:
      comment_length, disk, _, external_attr, offset) = CENTRAL.unpack_from(raw, at)  # fmt: skip
     if signature != CENTRAL_SIGNATURE:
         raise ValueError(f"it begins with {signature!r} instead of {CENTRAL_SIGNATURE!r}")
+    system = made_by >> 8
     name_at = at + CENTRAL.size
     extra_at = name_at + name_length
     stop = extra_at + extra_length + comment_length
     if stop > len(raw):
         raise ValueError(f"it is {stop - len(raw)} bytes longer than the directory")
     raw_name = raw[name_at:extra_at]
+    extra = raw[extra_at : extra_at + extra_length]
     if FULL32 in (size, compressed_size, offset) or disk == FULL16:
-        extra = raw[extra_at : extra_at + extra_length]
         size, compressed_size, offset, disk = _zip64(extra, size, compressed_size, offset, disk)
     if disk >= len(joined.parts):
         raise ValueError(f"its member should begin on part {disk + 1} of {len(joined.parts)}")
     return Entry(
-        decode_name(raw_name, flags), raw_name, method, flags, crc, compressed_size, size, disk, offset,
-        joined.starts[disk] + offset, external_attr, made_by >> 8, date, time, (at, stop),
+        decode_name(raw_name, flags, system, extra), raw_name, method, flags, crc, compressed_size, size, disk, offset,
+        joined.starts[disk] + offset, external_attr, system, date, time, (at, stop),
     )  # fmt: skip
 
 
@@ -306,11 +312,18 @@ def extra_fields(extra: bytes) -> Iterator[tuple[int | None, bytes]]:
         yield None, extra[at:]
 
 
-def decode_name(raw: bytes, flags: int) -> str:
-    """A member's name: UTF-8 when the language flag is set and it is valid, else code page 437 (APPNOTE D.1)."""
-    if flags & UTF8_FLAG:
-        try:
+def decode_name(raw: bytes, flags: int, system: int = 0, extra: bytes = b"") -> str:
+    """A member's name, which may stand in its record twice (APPNOTE 4.6.9, D.1).
+
+    That of the Unicode path extra field when its CRC is that of `raw`; else `raw` as UTF-8 where that is valid, and the
+    language flag is set or the writer ran on Unix or macOS, which set no flag; else as code page 437.
+    """
+    if _UNICODE_TAG in extra:  # looking for its two bytes first: see `split_zip_merge`
+        for tag, body in extra_fields(extra):
+            if tag == UNICODE_PATH and body[:1] == b"\1" and body[1:5] == zlib.crc32(raw).to_bytes(4, "little"):
+                with suppress(UnicodeDecodeError):
+                    return body[5:].decode("utf-8")
+    if flags & UTF8_FLAG or system in UTF8_SYSTEMS:
+        with suppress(UnicodeDecodeError):
             return raw.decode("utf-8")
-        except UnicodeDecodeError:
-            pass
     return raw.decode("cp437")

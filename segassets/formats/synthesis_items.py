@@ -8,7 +8,7 @@ from typing import Any
 from segassets.findings import info
 from segassets.formats.jpeg_canvas import on_black
 from segassets.formats.memory import keep_freed_memory
-from segassets.formats.pictures import UNREADABLE, grey, jpeg, opened, png
+from segassets.formats.pictures import PictureError, grey, jpeg, opened, png, reason
 from segassets.formats.png import gray_png
 from segassets.formats.synthesis import Composite, NotMade, chosen, compose, levels, on_frame
 from segassets.items import File, Made
@@ -38,15 +38,25 @@ def synthetic_image(
     keep_freed_memory()
     random = chosen(number, foregrounds, backgrounds)[2]
     try:
-        given = [(name, grey(alpha.read()), _decoder(picture)) for name, (picture, alpha) in people.items()]
-        made = compose(given, opened(background[1].read()), random)
-        files = _files(number, made, lossless)
+        given = [
+            (name, grey(alpha.read(), alpha.label), _decoder(picture)) for name, (picture, alpha) in people.items()
+        ]
+        made = compose(given, opened(background[1].read(), background[1].label), random)
+        files = _files(number, made, background[1].label)
     except NotMade as why:
         return _not_made(number, str(why), background[0])
-    except UNREADABLE as problem:
-        return _not_made(number, f"upstream fails on it, too: {problem}", background[0])
+    except (PictureError, ValueError) as problem:  # Pillow's: modes that it does not resize, paste or write
+        return _not_made(number, f"upstream fails on it, too: {reason(problem)}", background[0])
+    findings = []
+    if lossless:
+        whole = png(made.image)
+        if whole is None:
+            told = f"no lossless copy: PNG does not hold {made.image.mode}, the mode of {background[1].label}"
+            findings.append(info("not_lossless", told, image=str(number)))
+        else:
+            files.append(File(f"lossless/{number}.png", whole))
     names = [instance.name for instance in made.instances]
-    return Made(files, _row(number, True, None, names, background[0]))
+    return Made(files, _row(number, True, None, names, background[0]), findings)
 
 
 def _not_made(number: int, why: str, background: str) -> Made:
@@ -60,19 +70,17 @@ def _row(number: int, made: bool, why: str | None, names: list[str], background:
 
 
 def _decoder(ref: Any):
-    return lambda: opened(ref.read())
+    return lambda: opened(ref.read(), ref.label)
 
 
-def _files(number: int, made: Composite, lossless: bool) -> list[File]:
+def _files(number: int, made: Composite, behind: str) -> list[File]:
     frame = made.image.size
     files = [
-        File(f"images/{number}.jpg", jpeg(made.image)),
-        File(f"bg/{number}.jpg", jpeg(made.background)),
+        File(f"images/{number}.jpg", jpeg(made.image, behind)),
+        File(f"bg/{number}.jpg", jpeg(made.background, behind)),
     ]
     for k, instance in enumerate(made.instances):
         values = on_frame(levels(instance.matte), instance.x, instance.y, frame)
         files.append(File(f"alphas/{number}/{k}.png", gray_png(values)))
         files.append(File(f"fg/{number}/{k}.jpg", on_black(instance.picture, instance.x, instance.y, frame)))
-    if lossless:
-        files.append(File(f"lossless/{number}.png", png(made.image)))
     return files

@@ -10,7 +10,7 @@ from PIL import Image
 
 from segassets.findings import info
 from segassets.formats.memory import keep_freed_memory
-from segassets.formats.pictures import UNREADABLE, grey, jpeg, opened, png, rgb, size_of
+from segassets.formats.pictures import PictureError, grey, jpeg, opened, png, reason, rgb, size_of
 from segassets.formats.png import gray_png
 from segassets.formats.resample import BILINEAR, resized
 from segassets.formats.synthesis import NotMade, on_frame
@@ -53,11 +53,11 @@ class Source:
     def box(self, frame: int) -> tuple[int, int, int, int] | None:
         """Of what is not black; of RGBA pictures upstream looks at the luminance, not at the alpha."""
         if self._alphas is not None:
-            alpha = grey(self._alphas[frame].read())
+            alpha = grey(self._alphas[frame].read(), self._alphas[frame].label)
             box = alpha.getbbox()
             self._keep(frame, alpha, box)
             return box
-        picture = opened(self.colours[frame].read())
+        picture = opened(self.colours[frame].read(), self.colours[frame].label)
         if picture.mode == "RGBA":
             alpha = picture.getchannel(3)
             self._keep(frame, alpha, alpha.getbbox())
@@ -94,9 +94,9 @@ def synthetic_video(
     try:
         sources = [Source(colours, alphas) for _, colours, alphas in clips]
         random = drawn(number, level, list_length)[1]
-        background = draw_background(random, stills, videos, lambda name: size_of(backgrounds[name][0].read()))
+        background = draw_background(random, stills, videos, lambda name: _size(backgrounds[name][0]))
         frames = backgrounds[background]
-        size = size_of(frames[0].read())
+        size = _size(frames[0])
         given = plan(random, level, [source.count for source in sources], size, len(frames), _boxes(sources))
         found = mattes(
             given, level, lambda k, frame: sources[k].alpha(given.clips[k].start + frame, given.clips[k].box)
@@ -104,10 +104,14 @@ def synthetic_video(
         files = list(_frames(number, given, found, sources, frames, lossless))
     except NotMade as why:
         return _not_made(number, str(why), names, background)
-    except UNREADABLE as problem:
-        return _not_made(number, f"upstream fails on it, too: {problem}", names, background)
+    except (PictureError, ValueError) as problem:  # Pillow's: modes that it does not resize or paste
+        return _not_made(number, f"upstream fails on it, too: {reason(problem)}", names, background)
     files = [replace(file, path=f"{folder}/{file.path}") for file in files]
     return Made(files, _row(number, True, None, given.frames, names, background, found.occlusion))
+
+
+def _size(ref: Any) -> tuple[int, int]:
+    return size_of(ref.read(), ref.label)
 
 
 def _boxes(sources: Sequence[Source]):
@@ -121,10 +125,11 @@ def _frames(
     for frame in range(given.frames):
         wanted = min(given.background_start + frame, last)
         if ready[0] != wanted:
-            ready = (wanted, rgb(backgrounds[wanted].read()))
+            ready = (wanted, rgb(backgrounds[wanted].read(), backgrounds[wanted].label))
         image = ready[1].copy()
         for k, clip in enumerate(given.clips):
-            whole = rgb(sources[k].colours[clip.start + frame].read())
+            colours = sources[k].colours[clip.start + frame]
+            whole = rgb(colours.read(), colours.label)
             person = resized(whole.crop(clip.box), (clip.width, clip.height), BILINEAR)
             image.paste(person, (clip.x, clip.y), found.alphas[frame][k])
             values = on_frame(found.visible[frame][k], clip.x, clip.y, given.size)

@@ -78,7 +78,7 @@ def _changes_near(values: np.ndarray, widths: list[int]) -> np.ndarray:
 
 
 def _shifted(h: int, dy: int) -> tuple[slice, slice]:
-    return slice(max(0, dy), min(h, h + dy)), slice(max(0, -dy), min(h, h - dy))
+    return slice(max(0, dy), max(0, min(h, h + dy))), slice(max(0, -dy), max(0, min(h, h - dy)))
 
 
 def dilate(mask: np.ndarray, kernel: int) -> np.ndarray:

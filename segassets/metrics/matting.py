@@ -1,7 +1,7 @@
 """Errors of mattes as MaGGIe's evaluation defines them: MAD, MSE, SAD, Grad, Conn.
 
 Arrays are float, (instances, height, width), values 0 to 1, at the image's original size; trimaps 0, 1, 2. Every
-function gives the mean over the instances of an image. Depends on resolution: MAD and MSE are divided by the number of
+function gives the mean over the instances of an image, and raises ValueError for different shapes. Depends on resolution: MAD and MSE are divided by the number of
 pixels twice (mean / pixels * 1e10, which is mean * 1e4 at one megapixel only), SAD, Grad and Conn grow with it. Never
 compare across sizes. Source: the MaGGIe specification 5; the definitions of `maggie/utils/metric.py` (62344dd).
 """
@@ -32,27 +32,36 @@ def clean(prediction: np.ndarray) -> np.ndarray:
 
 def sad(prediction: np.ndarray, truth: np.ndarray) -> float:
     """Sum of absolute differences, in thousands of pixels."""
-    return float(np.abs(_wide(prediction) - truth).sum() / 1000 / len(truth))
+    return float(np.abs(_difference(prediction, truth)).sum() / 1000 / len(truth))
 
 
 def mad(prediction: np.ndarray, truth: np.ndarray, region: np.ndarray | None = None) -> float:
     """Mean absolute difference over the frame, divided by the pixels (of `region`, when given) once more, times 1e10."""
-    return _mean_by_area(np.abs(_wide(prediction) - truth), region)
+    return _mean_by_area(np.abs(_difference(prediction, truth)), region)
 
 
 def mse(prediction: np.ndarray, truth: np.ndarray, region: np.ndarray | None = None) -> float:
     """The same of squared differences."""
-    return _mean_by_area((_wide(prediction) - truth) ** 2, region)
+    return _mean_by_area(_difference(prediction, truth) ** 2, region)
 
 
-def _wide(values: np.ndarray) -> np.ndarray:
-    return np.asarray(values, np.float64)
+def _difference(prediction: np.ndarray, truth: np.ndarray) -> np.ndarray:
+    """In double precision. ValueError for arrays of different shapes, which numpy would stretch."""
+    check_shapes(prediction, truth)
+    return np.asarray(prediction, np.float64) - truth
+
+
+def check_shapes(prediction: np.ndarray, truth: np.ndarray) -> None:
+    """ValueError unless both have one shape."""
+    if np.shape(prediction) != np.shape(truth):
+        raise ValueError(f"the prediction has the shape {np.shape(prediction)}, the truth {np.shape(truth)}")
 
 
 def _mean_by_area(error: np.ndarray, region: np.ndarray | None) -> float:
     if region is None:
         pixels = np.full(len(error), error[0].size, np.float64)
     else:
+        check_shapes(region, error)
         error = error * region
         pixels = region.sum(axis=(1, 2), dtype=np.float64)
     return float((error.mean(axis=(1, 2)) / (pixels + SMALL)).mean() * 1e10)
@@ -63,6 +72,7 @@ def grad(prediction: np.ndarray, truth: np.ndarray) -> float:
 
     Both are stretched to 0 ... 1 over all instances together, not one by one.
     """
+    check_shapes(prediction, truth)
     error = 0.0
     for one, other in zip(_stretched(prediction), _stretched(truth), strict=True):
         error += float(((_gradient(one) - _gradient(other)) ** 2).sum())
@@ -105,6 +115,7 @@ def _filtered(values: np.ndarray, weights: np.ndarray, axis: int) -> np.ndarray:
 
 def conn(prediction: np.ndarray, truth: np.ndarray) -> float:
     """Connectivity error, step 0.1, neighbours by edges, in thousands of pixels."""
+    check_shapes(prediction, truth)
     pairs = zip(prediction, truth, strict=True)
     errors = [_connectivity(np.asarray(one, np.float32), np.asarray(other, np.float32)) for one, other in pairs]
     return sum(errors) / 1000 / len(truth)
@@ -134,7 +145,8 @@ def dtssd(prediction: np.ndarray, truth: np.ndarray) -> float:
 
     The mean over instances of sqrt(sum) * 0.1. It grows with resolution and with the number of frames.
     """
-    change = np.diff(_wide(prediction), axis=0) - np.diff(_wide(truth), axis=0)
+    check_shapes(prediction, truth)
+    change = np.diff(np.asarray(prediction, np.float64), axis=0) - np.diff(np.asarray(truth, np.float64), axis=0)
     return float(np.sqrt((change**2).sum(axis=(0, 2, 3))).sum() * 0.1 / truth.shape[1])
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from segassets.errors import SegassetsError
+from segassets.metrics.matting import check_shapes
 
 
 def _opencv():
@@ -29,6 +30,7 @@ def messddt(prediction: np.ndarray, truth: np.ndarray) -> float:
     columns are exchanged in it, and the first pair's later frame is looked at for all pairs. So the values are those of
     the papers' tables, but motion compensated in name only; and they depend on the frame's shape.
     """
+    check_shapes(prediction, truth)
     instances = truth.shape[1]
     return sum(_one_instance(prediction[:, i], truth[:, i]) for i in range(instances)) * 1e4 / instances
 

@@ -27,7 +27,9 @@ SMALL_GAP = 1 << 16
 LARGE = 96 * 2**20  # members of more bytes are unpacked piece by piece
 PIECE = 8 * 2**20
 UNCHECKED = ("encrypted", "unsupported_method", "missing_part")
-LOOKALIKES = ("{partition}.z*", "{partition}.Z*", "{partition} (*")
+TELLING = ("missing_part", "wrong_last_part")
+#: Of how many parts the published sets consist (specification 1.1).
+PUBLISHED_PARTS = {"I-HIM50K": 6, "V-HIM2K5": 7, "HIM2K_M-HIM2K": 1, "V-HIM60": 1}
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +44,12 @@ class ArchivePart:
         return files_at(self.root).read(self.path, start, end)
 
 
+def lookalikes(archive: str) -> tuple[str, str]:
+    """Patterns of the files that are parts of an archive or look like some, in whatever case they are written."""
+    stem = "".join(f"[{c.lower()}{c.upper()}]" if c.isalpha() and c.isascii() else c for c in archive)
+    return f"{stem}.[zZ]*", f"{stem} (*"
+
+
 def find_parts(raw, archive: str) -> list[str]:
     """Names of the files in a raw folder that are, or look like, parts of the archive."""
     return [path for path in raw.paths if "/" not in path and path.lower().startswith(archive.lower())]
@@ -54,16 +62,19 @@ def read_archive(raw, archive: str) -> tuple[split_zip.Directory, list[ArchivePa
     Raises BadItem when there is no usable directory.
     """
     names, absent = find_parts(raw, archive), []
-    ordered = split_zip.order_parts(names, absent)
+    ordered = split_zip.order_parts(names, absent, archive)
     places = {name: _part(raw, name) for name in ordered}
     parts = [split_zip.Part(name, places[name].size, places[name].read) for name in ordered]
-    missing = split_zip.missing_parts(absent, [name for name in names if name not in ordered])
+    others = [name for name in names if name not in ordered]
+    missing = split_zip.missing_parts(absent, others)
     try:
-        directory = split_zip.read_directory(parts, absent)
+        directory = split_zip.read_directory(parts, absent, PUBLISHED_PARTS.get(archive))
     except BadItem as problem:
         # An end record can name further missing parts; one of another cause would only be a consequence.
         known = {finding.part for finding in missing}
-        more = [f for f in problem.findings if not missing or (f.code == "missing_part" and f.part not in known)]
+        more = [f for f in problem.findings if not missing or (f.code in TELLING and f.part not in known)]
+        hints = [split_zip.looks_alike(f.part, others) if f.code == "missing_part" and f.part else "" for f in more]
+        more = [replace(f, message=f.message + hint) for f, hint in zip(more, hints, strict=True)]
         raise BadItem(*missing, *more) from None
     if missing:
         directory = directory._replace(findings=[*missing, *directory.findings])
@@ -79,6 +90,19 @@ def _part(raw, name: str) -> ArchivePart:
 def parts_at(raw, names: Sequence[str]) -> list[ArchivePart]:
     """The parts with these names."""
     return [_part(raw, name) for name in names]
+
+
+def other_sizes(parts: Iterable[ArchivePart], downloaded: Iterable[dict]) -> list[Finding]:
+    """An error a part that has not the size with which it was downloaded. `downloaded`: rows of `hub.FILE_ROWS`."""
+    known = {row["name"]: row for row in downloaded}
+    findings = []
+    for part in parts:
+        name = part.path.rpartition("/")[2]
+        if name in known and part.size not in (0, known[name]["bytes"]):
+            told = f"{part.size:,} bytes, maggie/download got {known[name]['bytes']:,} (sha256 {known[name]['sha256']})"
+            again = "download it again, or the set anew: segassets materialize maggie/download --force --set sets=..."
+            findings.append(error("size_or_sha_mismatch", f"{told}: {again}", part=name))
+    return findings
 
 
 def replaced_parts(raw, parts: Iterable[ArchivePart]) -> list[Finding]:
@@ -103,7 +127,9 @@ class MemberRef(Ref):
     described: Member | None = None
 
     def read(self, limit: int | None = None) -> bytes:
-        """The contents, or the first `limit` bytes of them. BadItem when they are damaged."""
+        """The contents, or the first `limit` bytes of them. BadItem when they are damaged, or lie in a missing part."""
+        if self.described.problem is not None:
+            raise BadItem(self.described.finding())
         if limit is not None and limit < self.described.size:
             out = bytearray()
             for piece in self.pieces():

@@ -19,11 +19,15 @@ from fsspec.spec import AbstractFileSystem
 from segassets.findings import BadItem
 from segassets.formats.split_zip_members import Member, members_of, read_index
 from segassets.sources.raw import Raw
-from segassets.sources.split_archive import ArchivePart, member_ref, parts_at, read_archive
+from segassets.sources.split_archive import ArchivePart, lookalikes, member_ref, parts_at, read_archive
 
 
 class SplitZipFileSystem(AbstractFileSystem):
-    """Read only. FileNotFoundError for what is no member; OSError naming the parts for a member that is damaged."""
+    """Read only. FileNotFoundError for what is no member.
+
+    All members that the directory names are listed, so that a loader which lists never works on fewer unnoticed:
+    opening one that is damaged, or lies in a missing part, raises OSError naming the part.
+    """
 
     protocol = "splitzip"
     root_marker = ""
@@ -96,7 +100,7 @@ class SplitZipFileSystem(AbstractFileSystem):
 def archive_folder(folder: str, archive: str) -> Raw:
     """A folder (or s3://bucket/prefix) of parts as a raw folder that shows the parts of one archive."""
     root, _, name = str(folder).rstrip("/").rpartition("/")
-    return Raw(root, name, [f"{archive}.[zZ]*", f"{archive} (*"], scratch=root)
+    return Raw(root, name, lookalikes(archive), scratch=root)
 
 
 def open_archive(folder: str, archive: str) -> SplitZipFileSystem:

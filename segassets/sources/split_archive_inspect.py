@@ -10,7 +10,7 @@ from segassets.declaration import Option
 from segassets.errors import UsageError
 from segassets.findings import BadItem, Finding, tally
 from segassets.formats import split_zip
-from segassets.formats.matting_dataset import Folders, Layout
+from segassets.formats.matting_dataset import Folders, Layout, clip_problem
 from segassets.formats.matting_inspect import KINDS, OPTIONS, inspect_samples, split_of
 from segassets.formats.split_zip_members import members_of
 from segassets.sources.split_archive import damaged, read_archive
@@ -30,8 +30,12 @@ def inspect_matting(layout: str, path: Path, options: Mapping[str, str]) -> Insp
     values["split"] = values["split"] or split_of(layout, folders)
     if values["mode"] not in ("train", "test"):
         raise UsageError(f"--set mode={values['mode']}: train or test")
+    clip = (values[name] if name in options else None for name in ("clip_length", "clip_overlap"))
+    if told := clip_problem(values["mode"], *clip):
+        raise UsageError(f"--set {told}")
     given = Layout(KINDS[layout], **values)
-    return inspect_samples(folders, given, str(path), path.absolute().name, reader(tree.refs))
+    findings, index, summary = inspect_samples(folders, given, str(path), path.absolute().name, reader(tree.refs))
+    return [*tree.findings, *findings], index, summary
 
 
 def inspect_split_zip(path: Path, options: Mapping[str, str]) -> Inspection:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from segassets.findings import Finding
+from segassets.findings import Finding, warning
 from segassets.formats import split_zip
 from segassets.formats.split_zip_members import members_of
 from segassets.sources.ref import Ref, files_at
@@ -18,13 +18,20 @@ from segassets.sources.split_archive import member_ref, read_archive
 class Tree:
     """`refs`: path → reference. `empty`: folders without files, which a bucket and most archives do not have.
 
-    `packed`: the files are an archive's members, which `maggie/members` publishes.
+    `packed`: the files are an archive's members, which `maggie/members` publishes. Members that lie in a missing or
+    damaged part are among `refs`, and reading one raises BadItem: what is made from a tree never has less than the
+    archive's directory names without a word.
     """
 
     refs: Mapping[str, Ref]
     empty: tuple[str, ...] = ()
     packed: bool = False
     findings: tuple[Finding, ...] = ()
+
+    @property
+    def errors(self) -> list[Finding]:
+        """What is missing of it, for those who come after somebody who has told the rest."""
+        return [finding for finding in self.findings if finding.severity == "error"]
 
     def below(self, prefix: str) -> Tree:
         """The part of it below a folder, by paths from there."""
@@ -40,9 +47,9 @@ def dataset_tree(raw, name: str) -> Tree:
         return _packed_tree(raw, name)
     below = f"{name}/"
     refs = {path[len(below) :]: raw.ref(path) for path in raw.paths if path.startswith(below)}
-    files = files_at(raw.root)
-    local = getattr(files, "path", None)
-    return Tree(refs, tuple(_empty_folders(Path(local(f"{raw.dataset}/{name}")))) if local else ())
+    local = getattr(files_at(raw.root), "path", None)
+    _, empty, loops = _walk(local(f"{raw.dataset}/{name}")) if local else ([], [], [])
+    return Tree(refs, tuple(empty), findings=tuple(_looped(name, loops)))
 
 
 def _packed_tree(raw, name: str) -> Tree:
@@ -55,18 +62,50 @@ def _packed_tree(raw, name: str) -> Tree:
 def folder_tree(folder: Path) -> Tree:
     """The files below a folder on disk; what is no plain path is left out."""
     root = str(folder.absolute())
-    refs = {}
-    for here, _, names in os.walk(root, followlinks=True):
-        for name in names:
-            path = os.path.relpath(os.path.join(here, name), root)
-            refs[path] = Ref(root, path)
-    return Tree(refs, tuple(_empty_folders(folder)))
+    paths, empty, loops = _walk(root)
+    return Tree({path: Ref(root, path) for path in paths}, tuple(empty), findings=tuple(_looped("", loops)))
 
 
-def _empty_folders(folder: Path) -> list[str]:
-    root = str(folder)
-    found = (here for here, folders, names in os.walk(root, followlinks=True) if not folders and not names)
-    return [os.path.relpath(here, root) for here in found if here != root]
+def _looped(name: str, loops: Iterable[str]) -> Iterator[Finding]:
+    for path in loops:
+        told = "a link to a folder that it lies in, which never ends: not entered; remove it"
+        yield warning("symlink_loop", told, path=f"{name}/{path}" if name else path)
+
+
+def _walk(root: str) -> tuple[list[str], list[str], list[str]]:
+    """(files, empty folders, links back to a folder that they lie in) below a folder on disk; links are followed."""
+    files: list[str] = []
+    empty: list[str] = []
+    loops: list[str] = []
+    pending: list[tuple[str, frozenset]] = [("", frozenset())]
+    while pending:
+        here, above = pending.pop()
+        path = os.path.join(root, here)
+        if not os.path.isdir(path):
+            continue
+        about = os.stat(path)
+        known = above | {(about.st_dev, about.st_ino)}
+        if len(known) == len(above):
+            loops.append(here)
+            continue
+        before = len(files) + len(pending)
+        with os.scandir(path) as scan:
+            for item in scan:
+                name = f"{here}/{item.name}" if here else item.name
+                if _is_folder(item):
+                    pending.append((name, known))
+                else:
+                    files.append(name)
+        if here and len(files) + len(pending) == before:
+            empty.append(here)
+    return sorted(files), sorted(empty), sorted(loops)
+
+
+def _is_folder(item: os.DirEntry) -> bool:
+    try:
+        return item.is_dir()
+    except OSError:  # a link to itself
+        return False
 
 
 def reader(refs: Mapping[str, Ref]) -> Callable[[str], bytes]:

@@ -19,7 +19,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from segassets.errors import ForeignFile, NoRoom, SegassetsError
+from segassets.errors import ForeignFile, NoRoom, SegassetsError, Unreadable
 from segassets.findings import Finding, error, tally
 from segassets.sources.ref import files_at
 from segassets.store import handle, locks, manifest, names, publish
@@ -126,11 +126,11 @@ class Store:
         _check_unique(paths, what)
         old = self._old_paths(asset, partition)
         if taken := publish.foreign(self.files, paths, old):
-            self.save_findings(asset, partition, [*findings, *_foreign_findings(taken)])
+            told = self._whose(asset.split("/")[0], taken[0])
+            self.save_findings(asset, partition, [*findings, *_foreign_findings(taken, told)])
             raise ForeignFile(
                 f"{what}: foreign_file: {len(taken)} of the target paths are taken by files that this asset did not "
-                f"write ({', '.join(taken[:3])}{', ...' if len(taken) > 3 else ''}); nothing was published: move them "
-                "away or choose another store, then run again"
+                f"write ({', '.join(taken[:3])}{', ...' if len(taken) > 3 else ''}); nothing was published: {told}"
             )
         footer.created = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
         footer.findings = tally(findings)
@@ -144,6 +144,21 @@ class Store:
         self.save_findings(asset, partition, findings)
         publish.announce(self.files, asset, partition, stage.place.path, removed)
         publish.carry_out(self.files, asset, partition, confirm)
+
+    def _whose(self, dataset: str, path: str) -> str:
+        """Which partition of a dataset has published a file that stands in another one's way, and what to do."""
+        for asset in (asset for asset in self.assets() if asset.split("/")[0] == dataset):
+            for partition in self.published(asset):
+                where = names.manifest(asset, partition)
+                with contextlib.suppress(FileNotFoundError, Unreadable):
+                    if manifest.find(self.files.open(where), where, path) is not None:
+                        named = f" --partition '{partition}'" if partition else ""
+                        return (
+                            f"{asset} {partition or ''} has published them. Bring that up to date first (segassets "
+                            f"materialize {asset}{named}), which takes away what its input no longer gives; where that "
+                            f"is gone as a whole, delete {where} and the files, then run again"
+                        )
+        return "move them away or choose another store, then run again"
 
     def _old_paths(self, asset: str, partition: str | None) -> pa.ChunkedArray:
         try:
@@ -211,9 +226,9 @@ def _free_inodes(root: str) -> int | None:
     return found.f_favail if found.f_files else None
 
 
-def _foreign_findings(taken: list[str]) -> list[Finding]:
-    told = "a file that this asset did not write lies at a target path; move it away, it is never overwritten"
-    findings = [error("foreign_file", told, path=path) for path in taken[:TOLD]]
+def _foreign_findings(taken: list[str], told: str) -> list[Finding]:
+    message = f"a file that this asset did not write lies at a target path, and is never overwritten; {told}"
+    findings = [error("foreign_file", message, path=path) for path in taken[:TOLD]]
     if len(taken) > TOLD:
         findings.append(error("foreign_file", f"{len(taken) - TOLD:,} more of these are not listed"))
     return findings

@@ -7,10 +7,12 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 from PIL import Image
+from pycocotools import mask as coco
 
 from segassets.findings import BadItem
 from segassets.formats import rle
-from segassets.formats.matching import best_mask, filled, masks_of_image, read_predictions, seed_of
+from segassets.formats.matching import best_mask, filled, masks_of_image, seed_of
+from segassets.formats.matching_predictions import read_predictions
 from segassets.formats.png import gray_png
 
 SIZE = (40, 60)
@@ -97,7 +99,7 @@ def test_alphas_and_predictions_of_different_size():
     [
         (b"no", None, "bad_json"),
         (b"[]", None, "predictions_images_missing"),
-        (b'[{"image_id": 7}]', json.dumps(IMAGES).encode(), "bad_json"),
+        (b'"text"', json.dumps(IMAGES).encode(), "bad_json"),
         (b'{"images": [{}], "annotations": []}', None, "bad_json"),
     ],
 )
@@ -119,3 +121,60 @@ def test_damaged_run_lengths():
     bad["segmentation"]["counts"] = "~~~"
     with pytest.raises(BadItem, match="bad_rle"):
         made([bad], {})
+
+
+def test_a_mask_of_another_size_costs_its_image_and_is_named():
+    other = {**prediction(box(0, 0, 20, 30)), "segmentation": {"size": [40, 1], "counts": [0, 40]}}
+    with pytest.raises(BadItem) as problem:
+        made([prediction(box(0, 0, 20, 30)), other], {"01.png": box(0, 0, 20, 30) * 255})
+    (finding,) = problem.value.findings
+    assert (finding.code, finding.image, finding.index) == ("size_mismatch", "a", 1)
+    assert "1 x 40 pixels, the alphas 60 x 40" in finding.message
+
+
+NAN, INFINITE = float("nan"), float("inf")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"score": NAN},
+        {"score": INFINITE},
+        {"score": "high"},
+        {"score": None},
+        {"score": True},
+        {"category_id": None},
+        {"category_id": 1.5},
+        {"category_id": INFINITE},
+        {"segmentation": None},
+        {"segmentation": []},
+        {"segmentation": [[1, 1, 20, 1]]},
+        {"segmentation": [[1, 1, 20, 1, NAN, 20]]},
+        {"segmentation": [[1, 1, 20, 1, 1e9, 20]]},
+        {"segmentation": [[0, 0, 60, 40] * 2000]},
+        {"segmentation": {"size": [40, 60], "counts": None}},
+        {"segmentation": {"size": [40], "counts": [2400]}},
+        {"segmentation": {"size": [-40, 60], "counts": [2400]}},
+    ],
+)
+def test_a_prediction_that_cannot_be_used_is_named_and_the_others_are_read(change):
+    results = [prediction(box(0, 0, 20, 30), 0.8), prediction(box(0, 0, 20, 30)) | change, prediction(box(0, 0, 9, 9))]
+    content = json.dumps({"images": IMAGES, "annotations": results}).encode()
+    found, (finding,) = read_predictions(content, None, "p.json")
+    assert [one["index"] for one in found["a"]] == [2, 0]
+    assert (finding.severity, finding.code, finding.image, finding.index) == ("error", "bad_prediction", "a", 1)
+
+
+@pytest.mark.parametrize(("result", "code"), [([1], "bad_prediction"), (None, "bad_prediction"),
+                                              ({"image_id": [7]}, "unknown_image"), ({}, "unknown_image")])  # fmt: skip
+def test_a_result_of_no_image(result, code):
+    content = json.dumps({"images": IMAGES, "annotations": [result, prediction(box(0, 0, 9, 9))]}).encode()
+    found, (finding,) = read_predictions(content, None, "p.json")
+    assert (finding.code, finding.image, finding.index) == (code, None, 0) and len(found["a"]) == 1
+
+
+def test_polygons_are_drawn_as_coco_draws_them():
+    polygons = [[1, 1, 50, 1, 50, 30, 1.5, 30], [52, 5, 58, 5, 58, 35]]
+    files = made([prediction(box(0, 0, 1, 1)) | {"segmentation": polygons}], {}).files
+    drawn = coco.decode(coco.merge(coco.frPyObjects(polygons, *SIZE)))
+    assert np.array_equal(pixels(files, "masks_model/comp/a/00.png"), drawn * 255)

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from segassets.formats.matting_dataset import Folders, Layout
-from segassets.formats.matting_layouts import find_root, judge
+from segassets.formats.matting_layouts import find_root, further_masks, judge
 from segassets.formats.matting_samples import look
 from segassets.formats.png import gray_png
 
@@ -135,3 +135,61 @@ def test_alphas_that_add_up_to_more_than_one_and_masks_that_do_not_fit():
     judged = judge(Folders(files), EVAL)
     found = look(judged.samples[0], EVAL, files.__getitem__).findings
     assert [(f.severity, f.code) for f in found] == [("info", "alphas_sum"), ("info", "mask_low_iou")]
+
+
+def test_an_alpha_without_a_mask_belongs_to_the_dataset_and_is_looked_at():
+    files = {
+        "images/s/a.jpg": jpeg((8, 6)),
+        "alphas/s/a/0.png": FULL,
+        "alphas/s/a/1.png": png("RGBA"),
+        "masks/s/a/0.png": FULL,
+    }
+    judged = judge(Folders(files), EVAL)
+    (sample,) = judged.samples
+    assert (sample.alphas, sample.unmasked) == (["alphas/s/a/0.png"], ["alphas/s/a/1.png"])
+    assert judged.index == [["images/s/a.jpg", ["alphas/s/a/0.png"]]]
+    found = look(sample, EVAL, files.__getitem__).findings
+    assert [(f.code, f.path) for f in found] == [("alpha_format", "alphas/s/a/1.png")]
+
+
+def test_what_the_loader_with_masks_never_reads_is_told():
+    paths = [f"{kind}/s/a/0.png" for kind in ("alphas", "masks")]
+    extra = ["alphas/s/a/.DS_Store", "alphas/s/a/notes.txt", "masks/s/.DS_Store", "masks/s/list.txt"]
+    found = judge(Folders(["images/s/a.jpg", *paths, *extra]), EVAL).findings
+    assert sorted((f.severity, f.code, f.path) for f in found) == [
+        ("warning", "foreign_file", "alphas/s/a/notes.txt"), ("warning", "foreign_file", "masks/s/list.txt"),
+        ("warning", "hidden_file", "alphas/s/a/.DS_Store"), ("warning", "hidden_file", "masks/s/.DS_Store"),
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("layout", "paths"),
+    [
+        (EVAL, {"a": ["masks/s/a/0.png", "masks_x/s/a/0.png"], "b": ["masks_matched_x/s/b/1.png"]}),
+        (TRAIN, {"a": ["set/masks_x/a/0.png"]}),
+        (VIDEO, {"00": ["v/masks_x/00/00000/0.png"]}),
+    ],
+)
+def test_masks_of_all_detectors_belong_to_their_sample(layout, paths):
+    others = [
+        "alphas/s/a/0.png",
+        "masks/t/a/0.png",
+        "masks/s/a/.0.png",
+        "masks/s/a/0.txt",
+        "masks/s/0.png",
+        "set/x/a/0.png",
+    ]
+    assert further_masks([*others, *(path for some in paths.values() for path in some)], layout) == paths
+
+
+@pytest.mark.parametrize(
+    ("kind", "paths", "told"),
+    [
+        ("image_eval", ["set/images/a.jpg"], "found set/images (that is the layout for image training)"),
+        ("image_eval", ["v/fgr/00/00000.jpg"], "found v/fgr (that is the layout for video)"),
+        ("image_train", ["images/s/a.jpg"], "found images/s (that is the layout for image validation and testing)"),
+    ],
+)
+def test_another_layout_is_recognised_without_a_split(kind, paths, told):
+    (finding,) = judge(Folders(paths), Layout(kind, "")).findings
+    assert finding.code == "layout" and "<split>" in finding.message and told in finding.message

@@ -26,6 +26,8 @@ from segassets.formats.split_zip import (
     read_directory,
     safe_name,
 )
+from segassets.formats.split_zip_members import members_of
+from segassets.formats.split_zip_records import decode_name
 
 GOLDEN = Path(__file__).parents[3] / "shared/golden/maggie"
 golden = pytest.mark.golden
@@ -109,6 +111,8 @@ def test_parts_are_ordered_by_number_not_by_text():
     assert order_parts(sorted(names)) == names
     assert order_parts(["X.zip.010", *(f"X.zip.{k:03d}" for k in range(1, 10))])[-1] == "X.zip.010"
     assert order_parts(["readme.txt", "X.zip"]) == ["X.zip"]
+    assert order_parts(["X.ZIP", "X.Z02", "X.Z01", "x.z01"]) == ["X.Z01", "X.Z02", "X.ZIP"]
+    assert order_parts(["X.ZIP.001", "X.zip.002"]) == ["X.ZIP.001", "X.zip.002"]
 
 
 def test_missing_parts_are_named_with_what_looks_like_them():
@@ -238,6 +242,82 @@ def test_bytes_lost_inside_a_part_are_found():
     blobs = split_zip([(f"{i}", random.Random(i).randbytes(100)) for i in range(30)], 2000)
     part = blobs["X.z02"]
     assert ("truncated_part", "X.z02") in code_of(parts_of({**blobs, "X.z02": part[:700] + part[900:]}))
+
+
+def other_set(count: int) -> dict:
+    return split_zip([(f"other{k}", random.Random(k).randbytes(300)) for k in range(count)], 900)
+
+
+def test_a_last_part_of_another_set_is_named_with_both_numbers():
+    good = split_zip(MEMBERS, 900)
+    fewer = other_set(6)["X.zip"]
+    with pytest.raises(BadItem, match=r"set of 3 parts, 8 are there") as problem:
+        read_directory(parts_of({**good, "X.zip": fewer}))
+    assert [(f.code, f.part) for f in problem.value.findings] == [("wrong_last_part", "X.zip")]
+    wide = split_zip([(f"o{k}", random.Random(k).randbytes(700)) for k in range(11)], 900)["X.zip"]
+    with pytest.raises(BadItem, match="wrong_last_part"):
+        read_directory(parts_of({**good, "X.zip": wide}))
+
+
+def test_a_published_set_with_all_its_parts_is_not_told_to_miss_some():
+    good, more = split_zip(MEMBERS, 900), other_set(40)
+    parts = parts_of({**good, "X.zip": more["X.zip"]})
+    assert {code for code, _ in code_of(parts)} == {"missing_part"}
+    with pytest.raises(BadItem, match=r"wrong_last_part.*set has 8, and that many are there"):
+        read_directory(parts, published=8)
+    assert read_directory(parts_of(good), published=7).entries  # split otherwise by its owner
+
+
+def test_missing_parts_at_the_end_are_missing_not_a_wrong_last_part():
+    good = split_zip(MEMBERS, 900)
+    parts = parts_of({name: good[name] for name in good if name not in ("X.z06", "X.z07")})
+    assert code_of(parts) == {("missing_part", "X.z06"), ("missing_part", "X.z07")}
+
+
+def test_an_offset_that_lies_is_a_finding():
+    whole = bytearray(plain_zip())
+    struct.pack_into("<I", whole, whole.rfind(b"PK\1\2") + 42, 1 << 31)
+    parts = parts_of({"X.zip": bytes(whole)})
+    assert code_of(parts) == {("bad_directory", "X.zip")}
+    directory = read_directory(parts)
+    assert [m.problem for m in members_of(directory)] == [None] * 7 + ["bad_directory"]
+    assert all(extent[1] + extent[2] <= len(whole) for m in members_of(directory) for extent in m.extents)
+
+
+def test_of_a_raw_cut_the_piece_of_another_size_is_named():
+    whole = plain_zip()
+    pieces = {f"X.zip.{k:03d}": whole[at : at + 700] for k, at in enumerate(range(0, len(whole), 700), 1)}
+    pieces["X.zip.003"] = pieces["X.zip.003"][:-5]
+    assert code_of(parts_of(pieces)) == {("truncated_part", "X.zip.003")}
+
+
+@pytest.mark.parametrize(
+    ("raw", "flags", "system", "extra", "name"),
+    [
+        ("é".encode("cp437"), 0, 0, b"", "é"),
+        ("é".encode(), 0, 0, b"", "├⌐"),
+        ("é".encode(), 0, 3, b"", "é"),
+        ("é".encode(), 0, 19, b"", "é"),
+        (b"\x82", 0, 3, b"", "é"),  # no UTF-8
+        (b"\x82", 0x800, 0, b"", "é"),
+        (b"a", 0, 0, b"\x75\x70\x09\0\1" + zlib.crc32(b"a").to_bytes(4, "little") + "日€".encode()[:4], "a"),
+        (b"a", 0, 0, b"\x75\x70\x08\0\1" + zlib.crc32(b"a").to_bytes(4, "little") + "日".encode(), "日"),
+        (b"b", 0, 0, b"\x75\x70\x08\0\1" + zlib.crc32(b"a").to_bytes(4, "little") + "日".encode(), "b"),
+    ],
+)
+def test_names_of_members(raw, flags, system, extra, name):
+    assert decode_name(raw, flags, system, extra) == name
+
+
+@pytest.mark.parametrize("system", [0, 3, 19])
+def test_symbolic_links_of_every_system_are_refused(system):
+    target = io.BytesIO()
+    with zipfile.ZipFile(target, "w") as archive:
+        link = zipfile.ZipInfo("link")
+        link.external_attr, link.create_system = 0o120777 << 16, system
+        archive.writestr(link, "/etc/passwd")
+    (finding,) = member_findings(read_directory(parts_of({"X.zip": target.getvalue()})))
+    assert finding.code == "unsafe_path"
 
 
 def test_overlapping_members_are_an_error():

@@ -7,10 +7,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from segassets.findings import BadItem
 from segassets.formats import png_runs, resample
 from segassets.formats.png import gray_png
 from segassets.formats.synthesis import Instance, _covered, _exact_ratio, chosen, on_frame
 from segassets.formats.synthesis_items import synthetic_image
+from segassets.formats.synthesis_lists import plain_path, read_list
 from segassets.formats.synthesis_video import NUMBERS, Clip, NotMade, Plan, drawn, mattes, plan
 
 
@@ -67,6 +69,41 @@ def test_what_cannot_be_made_is_a_hole_with_its_reason():
     assert made.files == []
     assert made.rows["made"] == [False]
     assert [(f.severity, f.code) for f in made.findings] == [("info", "not_made")]
+
+
+def picture(mode, kind):
+    sink = io.BytesIO()
+    colours = np.random.RandomState(9).randint(0, 256, (70, 120, 3)).astype(np.uint8)
+    Image.fromarray(colours).convert(mode).save(sink, kind)
+    return Bytes(sink.getvalue(), f"{mode}.{kind}")
+
+
+@pytest.mark.parametrize(("mode", "kind", "copied"), [("CMYK", "JPEG", False), ("1", "PNG", True), ("L", "JPEG", True)])
+def test_a_lossless_copy_never_changes_which_images_exist(mode, kind, copied):
+    people, back = [person(k) for k in range(5)], picture(mode, kind)
+    for number in range(4):
+        named = {str(k): people[k] for k in chosen(number, 5, 1)[0]}
+        made = [synthetic_image(number, named, ("back", back), 5, 1, lossless) for lossless in (False, True)]
+        both = [{f.path: f.data for f in one.files if not f.path.startswith("lossless/")} for one in made]
+        assert both[0] == both[1] and both[0]
+        whole = [
+            np.asarray(Image.open(io.BytesIO(f.data))) for f in made[1].files if f.path == f"lossless/{number}.png"
+        ]
+        assert [image.shape for image in whole] == ([(70, 120)] if copied else [])
+        assert [(f.severity, f.code) for f in made[1].findings] == ([] if copied else [("info", "not_lossless")])
+
+
+def test_what_upstream_fails_on_names_the_picture_and_no_address():
+    people = [person(k) for k in range(5)]
+    for back, why in (
+        (Bytes(b"junk", "bg/b.jpg"), "bg/b.jpg: cannot identify image file"),
+        (picture("P", "PNG"), "mode P"),
+    ):
+        named = {str(k): people[k] for k in chosen(1, 5, 1)[0]}
+        made = synthetic_image(1, named, ("back", back), 5, 1, lossless=True)
+        (finding,) = made.findings
+        assert finding.code == "not_made" and why in finding.message and "0x" not in finding.message
+        assert made.rows["reason"] == [finding.message.removesuffix("; this number stays a hole")]
 
 
 def test_the_limit_is_decided_on_whole_frames_in_single_precision():
@@ -128,3 +165,16 @@ def test_what_is_compiled_changes_no_byte(monkeypatch):
         made[wanted] = [[(f.path, f.data) for f in image(number, people).files] for number in range(4)]
     assert made[True] == made[False]
     assert any(made[True])
+
+
+def test_lists_with_a_byte_order_mark_and_windows_lines():
+    assert read_list(b"\xef\xbb\xbfa.jpg \r\n\r\n b\xc3\xa9.jpg\r\n", "l.txt") == ["a.jpg", "b\u00e9.jpg"]
+    assert [plain_path(name) for name in ("./c3/fgr/a", "c0/fgr/a/", "c0//fgr/a")] == [
+        "c3/fgr/a",
+        "c0/fgr/a",
+        "c0/fgr/a",
+    ]
+    with pytest.raises(BadItem) as problem:
+        read_list(b"a.jpg\nb\xe9.jpg\n", "l.txt")
+    (finding,) = problem.value.findings
+    assert (finding.code, finding.path) == ("not_utf8", "l.txt") and "line 2" in finding.message

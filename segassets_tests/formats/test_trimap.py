@@ -55,3 +55,9 @@ def test_perturbed_masks_depend_on_the_seed_only():
     first = [perturbed(alpha, np.random.RandomState(seed)) for seed in range(6)]
     assert all(np.array_equal(a, perturbed(alpha, np.random.RandomState(s))) for s, a in enumerate(first))
     assert {int(value) for mask in first for value in np.unique(mask)} <= {0, 255}
+
+
+def test_pictures_smaller_than_the_kernel():
+    for shape in ((1, 1), (1, 40), (5, 7), (11, 30), (12, 3)):
+        alpha = np.random.RandomState(1).randint(0, 256, shape).astype(np.uint8)
+        assert np.array_equal(trimap(alpha) == 1, not_constant(np.pad(alpha, 30, mode="edge"), 25)[30:-30, 30:-30])

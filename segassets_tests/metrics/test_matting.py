@@ -69,3 +69,9 @@ def test_the_largest_component(seed):
     parts = label(mask, connectivity=1)
     expected = parts == np.argmax(np.bincount(parts.ravel())[1:]) + 1 if mask.any() else mask
     assert np.array_equal(largest_component(mask), expected)
+
+
+@pytest.mark.parametrize("metric", [mad, mse, sad, grad, conn, dtssd])
+def test_arrays_of_different_shapes_are_refused(metric):
+    with pytest.raises(ValueError, match="shape"):
+        metric(np.zeros((2, 1, 6)), np.zeros((2, 5, 6)))

@@ -1,6 +1,8 @@
 """Members read straight from the parts: contents, damage by name, hostile archives, fsspec's view."""
 
+import lzma
 import random
+import struct
 import tracemalloc
 import zipfile
 import zlib
@@ -12,6 +14,7 @@ from hypothesis import strategies as st
 
 from segassets.findings import BadItem
 from segassets.formats.split_zip_members import index_columns, members_of, read_index
+from segassets.formats.split_zip_methods import LZMA, plain_pieces
 from segassets.sources import split_archive as source
 from segassets.sources.split_archive import MemberBlocks, damaged, extracted, parts_at, read_archive
 from segassets.sources.split_archive_fs import archive_folder, open_archive
@@ -107,6 +110,39 @@ def test_a_bomb_is_stopped_at_the_stated_size(tmp_path):
     assert packed and parts
 
 
+def lzma_member(data, marker=True):
+    """Zip's LZMA: version, length of the properties, properties, stream; with or without an end marker."""
+    options = {"id": lzma.FILTER_LZMA1, "dict_size": 1 << 20}
+    body = lzma.compress(data, lzma.FORMAT_ALONE, filters=[options])
+    if not marker:  # nothing tells the end but the size
+        body = body[:-6]
+    return struct.pack("<BBH", 9, 4, 5) + body[:5] + body[13:]
+
+
+@pytest.mark.parametrize(("stored", "size", "fits"), [
+    (lzma_member(bytes(10**6)), 10**6, True), (lzma_member(bytes(10**6), marker=False), 10**6, True),
+    (lzma_member(bytes(10**8)), 10, False), (lzma_member(b"abc")[:8], 3, False), (b"\t\4\5\0\xff" + bytes(20), 9, False),
+])  # fmt: skip
+def test_lzma_costs_no_more_memory_than_the_stated_size(stored, size, fits):
+    tracemalloc.start()
+    try:
+        pieces = [stored[at : at + 1000] for at in range(0, len(stored), 1000)]
+        made = b"".join(plain_pieces(LZMA, size, pieces))
+        assert (made == bytes(size)) == fits and len(made) <= size + 1
+    except (ValueError, EOFError):
+        assert not fits
+    finally:
+        assert tracemalloc.get_traced_memory()[1] < 8 * 2**20
+        tracemalloc.stop()
+
+
+@pytest.mark.parametrize("names", [["x", "./x/y"], ["a/b", "./a"], ["a//b", "a"]])
+def test_names_that_are_a_file_and_a_folder_once_cleaned(tmp_path, names):
+    write(tmp_path / "raw", split_zip([(name, b"1") for name in [*names, "good"]], 10**6))
+    made, (finding,) = unpack(tmp_path / "raw")
+    assert "good" in made and len(made) == 2 and finding.code == "duplicate_name"
+
+
 @pytest.mark.parametrize(
     "name", ["../out", "/etc/passwd", "a/../../b", "C:\\x", "a\\b", "C:x", "a/\x01", "..", "a/" + "n" * 300]
 )
@@ -134,6 +170,16 @@ def test_what_does_not_lie_in_a_missing_part_can_be_read(tmp_path):
     assert made.keys() | {finding.member for finding in findings} == {f"f{k}" for k in range(8)}
     assert made and {finding.code for finding in findings} == {"missing_part"}
     assert all(data == random.Random(int(name[1:])).randbytes(300) for name, data in made.items())
+
+
+def test_a_part_of_another_size_than_was_downloaded_is_named(tmp_path):
+    write(tmp_path / "raw", split_zip(MEMBERS, 3000))
+    _, parts = read_archive(archive_folder(str(tmp_path / "raw"), "X"), "X")
+    rows = [{"name": part.path.rpartition("/")[2], "bytes": part.size, "sha256": "ab"} for part in parts]
+    assert source.other_sizes(parts, rows) == []
+    rows[1]["bytes"] += 1
+    (finding,) = source.other_sizes(parts, rows)
+    assert (finding.code, finding.part) == ("size_or_sha_mismatch", "X.z02") and "sha256 ab" in finding.message
 
 
 def test_the_view_of_a_file_system(tmp_path):

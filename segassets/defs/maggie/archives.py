@@ -5,6 +5,8 @@ from typing import Literal
 import dagster as dg
 
 from segassets.artifact import artifact
+from segassets.components.matting import RESERVED
+from segassets.errors import SegassetsError
 from segassets.findings import BadItem, info
 from segassets.formats import split_zip
 from segassets.formats.split_zip_members import (
@@ -19,10 +21,11 @@ from segassets.partitions import dynamic
 from segassets.settings import is_remote, load
 from segassets.sources.ref import Ref
 from segassets.sources.split_archive import (
-    LOOKALIKES,
     MemberBlocks,
     damaged,
     extracted,
+    lookalikes,
+    other_sizes,
     parts_at,
     read_archive,
     replaced_parts,
@@ -30,15 +33,19 @@ from segassets.sources.split_archive import (
 )
 from segassets.work.plans import by_hand, each, files
 
-RESERVED = ("merged", "predictions", "sources", "synthetic_images", "synthetic_videos")
 #: A merge on S3 may move 0.5 % of the bytes and 11 MiB through this machine: 10 MiB for ranges too small to be copied,
 #: three times the directory, and the rest for a look at members. A small archive is read whole.
 SMALL_REMOTE, REMOTE_SAMPLE, REMOTE_SHARE = 3 * 2**20, 2**20, 0.005
 
 
 def _archives(files):
-    numbered = [split_zip.part_number(name) for name in files.names("maggie")]
-    stems = {part[0] for part in numbered if part is not None}
+    named = {name: split_zip.part_number(name) for name in files.names("maggie")}
+    # A folder may have such a name, too; only what could be a part is asked about.
+    parts = [part for name, part in named.items() if part is not None and files.stat(f"maggie/{name}") is not None]
+    whole = {stem.lower() for stem, _, number in parts if number is None}
+    last = {stem for stem, _, number in parts if number is None}
+    # `x.z02` beside `X.zip` is a part of X that is written otherwise: its findings say so.
+    stems = {stem for stem, _, _ in parts if stem in last or stem.lower() not in whole}
     return [f"{stem} (the name of a folder of segassets)" if stem in RESERVED else stem for stem in stems]
 
 
@@ -60,24 +67,40 @@ raw = dg.AssetSpec(
 )
 
 
-@artifact("maggie/archive_index", ARCHIVES, into="", reads=LOOKALIKES, rows=INDEX_ROWS, code_version="1")
-def archive_index(raw, partition):
+@artifact(
+    "maggie/archive_index",
+    ARCHIVES,
+    into="",
+    reads=lookalikes,
+    rows=INDEX_ROWS,
+    code_version="2",
+    where_published={"download": lambda options, raw: [("maggie/download", None)]},
+)
+def archive_index(raw, partition, download):
     """Every member with its size, CRC and the ranges of the parts that hold it, and all that is wrong with the parts.
 
     Reads the directory and some headers, no data. A structural error fails it; with `--max-rejected 1` the members
     that the error does not touch can be used.
     """
-    directory, _ = read_archive(raw, partition)
+    directory, parts = read_archive(raw, partition)
+    rows = (row for handle in download.values() for row in handle.records(["name", "bytes", "sha256"]))
+    findings = [*other_sizes(parts, rows), *directory.findings]
     names = [part.name for part in directory.parts]
-    return files(rows=index_columns(members_of(directory), names), findings=directory.findings)
+    return files(rows=index_columns(members_of(directory), names), findings=findings)
 
 
-@artifact("maggie/members", ARCHIVES, into="maggie/{partition}", reads=LOOKALIKES, code_version="1")
+@artifact("maggie/members", ARCHIVES, into="maggie/{partition}", reads=lookalikes, code_version="2")
 def members(archive_index, raw, partition):
     """The members as files, straight from the parts; every CRC checked, unsafe names refused.
 
     A top folder that all members share and that is named like the archive is not repeated.
     """
+    if archive_index.footer.raw != raw.fingerprint():
+        again = f"segassets materialize maggie/archive_index --partition {partition}"
+        raise SegassetsError(
+            f"maggie/members {partition}: archive_index is older than the parts, which were replaced since; "
+            f"make it first: {again}"
+        )
     names, found = read_index(archive_index.records())
     top = common_top(member.name for member in found)
     source = MemberBlocks(tuple(parts_at(raw, names)), [member for member in found if wanted(member)])
@@ -89,7 +112,7 @@ def wanted(member):
     return member.problem is not None or not member.is_folder
 
 
-@artifact("maggie/merged_zip", ARCHIVES, into="maggie/merged", reads=LOOKALIKES, code_version="3")
+@artifact("maggie/merged_zip", ARCHIVES, into="maggie/merged", reads=lookalikes, code_version="3")
 def merged_zip(archive_index, raw, partition, *, check_crc: Literal["auto", "always"] = "auto"):
     """One valid archive of all parts, nothing recompressed; the published `zip -F` loses members in silence.
 

@@ -9,10 +9,12 @@ from segassets.artifact import artifact
 from segassets.defs.maggie import show
 from segassets.errors import SegassetsError, Skip
 from segassets.findings import BadItem, error, info, warning
-from segassets.formats.matching import MASK_ROWS, masks_of_image, read_predictions
+from segassets.formats.matching import MASK_ROWS, masks_of_image
+from segassets.formats.matching_predictions import read_predictions
 from segassets.formats.matting_dataset import Layout
 from segassets.formats.matting_layouts import find_root
 from segassets.partitions import dynamic
+from segassets.sources.split_archive import lookalikes
 from segassets.sources.split_archive_tree import dataset_tree
 from segassets.work.plans import Items, each
 
@@ -48,13 +50,13 @@ predictions = dg.AssetSpec(
         "predictions/{model}/{subset}.json",
         "predictions/{model}/{subset}_images.json",
         "predictions/{model}/images.json",
-        f"{DATASET}.z*",
+        *lookalikes(DATASET),
         f"{DATASET}/*",
     ),
     raw="predictions/raw",
     rows=MASK_ROWS,
-    code_version="1",
-    show=show.masks(lambda raw, subset: _listed(raw, subset)[1]),
+    code_version="2",
+    show=show.masks(lambda raw, subset: _listed(dataset_tree(raw, DATASET), subset)[1]),
 )
 def him2k_masks(
     raw,
@@ -80,12 +82,17 @@ def him2k_masks(
         raise Skip(f"there is no {path} in the raw folder's maggie/{ours}")
     beside = next((name for name in (path.replace(".json", "_images.json"), f"predictions/{model}/images.json")
                    if name in raw), None)  # fmt: skip
-    by_image, findings = read_predictions(raw.read(path), raw.read(beside) if beside else None, path)
-    alphas, _ = _listed(raw, subset)
+    by_image, told = read_predictions(raw.read(path), raw.read(beside) if beside else None, path)
+    tree = dataset_tree(raw, DATASET)
+    alphas, _ = _listed(tree, subset)
+    findings = [*tree.errors, *(finding for finding in told if finding.image is None or finding.image in alphas)]
     for name in sorted(set(by_image) - set(alphas)):
         findings.append(warning("orphan_prediction", "predictions for an image without alphas; left aside", image=name))
+    left_out = {finding.image for finding in told}
     items = [
-        {"image": name, "alphas": refs, "predictions": by_image.get(name, [])} for name, refs in sorted(alphas.items())
+        {"image": name, "alphas": refs, "predictions": by_image.get(name, [])}
+        for name, refs in sorted(alphas.items())
+        if name not in left_out
     ]
     return each(Items(items, "image"), masks_of_image, findings=findings, **constants)
 
@@ -96,9 +103,11 @@ def _detected(raw, constants, device):
         library = detecting.require(constants["model"])
     except (detecting.MissingExtra, ValueError) as problem:
         raise SegassetsError(f"maggie/him2k_masks: {problem}") from None
-    alphas, pictures = _listed(raw, constants["subset"])
+    tree = dataset_tree(raw, DATASET)
+    alphas, pictures = _listed(tree, constants["subset"])
     told = "there is no photograph of it: nothing can be detected"
-    findings = [error("missing_image", told, image=name) for name in sorted(set(alphas) - set(pictures))]
+    findings = [*tree.errors]
+    findings += [error("missing_image", told, image=name) for name in sorted(set(alphas) - set(pictures))]
     findings.append(info("detected", f"predictions by {library}, {constants['model']}, its COCO weights"))
     items = [
         {"image": name, "picture": pictures[name], "alphas": refs}
@@ -109,9 +118,8 @@ def _detected(raw, constants, device):
     return each(source, detecting.detected_masks, findings=findings, serial=True, device=device, **constants)
 
 
-def _listed(raw, subset):
+def _listed(tree, subset):
     """(alphas of every image: image → {file name: reference}; photographs: image → reference)."""
-    tree = dataset_tree(raw, DATASET)
     prefix, _ = find_root(tree.refs, Layout("image_eval", subset), DATASET)
     alphas, pictures = {}, {}
     for path, ref in tree.refs.items():

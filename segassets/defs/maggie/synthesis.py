@@ -6,16 +6,18 @@ import dagster as dg
 
 from segassets.artifact import artifact
 from segassets.defs.maggie import show
-from segassets.errors import Skip
+from segassets.errors import Skip, UsageError
 from segassets.findings import BadItem, error
 from segassets.formats.synthesis import chosen
 from segassets.formats.synthesis_items import IMAGE_ROWS, synthetic_image
+from segassets.formats.synthesis_lists import plain_path, read_list
 from segassets.formats.synthesis_video import NUMBERS, drawn
 from segassets.formats.synthesis_video_items import VIDEO_ROWS, synthetic_video
 from segassets.work.plans import Items, each
 
 IMAGES, RANGE = 50_000, 100
 IMAGE_SOURCES, VIDEO_SOURCES = "sources/image/", "sources/video/"
+IMAGE_ROOT, BG_ROOT, INVALID_NAMES = "HHM/train/images", "BG-20K/train", "invalid_him.txt"
 FEW_CLIPS = 29  # the shorter one of upstream's lists
 
 
@@ -68,7 +70,10 @@ def _few_clips(partition, raw):
     path = f"{VIDEO_SOURCES}fg_{split}.txt"
     if path not in raw:
         return f"no {path} in {raw.root}/maggie"
-    count = len(raw.read(path).split())
+    try:
+        count = len(read_list(raw.read(path), path))
+    except BadItem:
+        return None  # that is told when it is made
     if count < FEW_CLIPS and int(first) // RANGE > NUMBERS[split, level][0][0] // RANGE:
         return f"{count} clips in {path}: numbers beyond the first hundred are made when they are named (--partition)"
     return None
@@ -81,7 +86,7 @@ def _few_clips(partition, raw):
     reads="sources/image/*",
     raw="sources/image",
     rows=IMAGE_ROWS,
-    code_version="2",
+    code_version="3",
     show=show.synthetic_images,
     lacks=_few_pictures,
 )
@@ -89,9 +94,9 @@ def synthetic_images(
     raw,
     partition,
     *,
-    image_root: str = "HHM/train/images",
-    bg_root: str = "BG-20K/train",
-    invalid_names: str = "invalid_him.txt",
+    image_root: str = IMAGE_ROOT,
+    bg_root: str = BG_ROOT,
+    invalid_names: str = INVALID_NAMES,
     lossless: bool = False,
 ):
     """Two to four people on a background for every number of the range, as the published I-HIM50K was made.
@@ -99,16 +104,16 @@ def synthetic_images(
     Upstream's draws, number by number, on lists sorted by name. A number that nobody finds a place in is a hole.
     """
     below = IMAGE_SOURCES
-    listed = f"{below}{invalid_names}"
-    invalid = set(raw.read(listed).decode().split("\n")) if listed in raw else set()
-    invalid = {name.strip().rpartition("/")[2] for name in invalid}
-    people = _files_of(raw, f"{below}{image_root}/", ".jpg", invalid)
-    backgrounds = _files_of(raw, f"{below}{bg_root}/", "", set())
-    for found, where in ((people, image_root), (backgrounds, bg_root)):
-        if len(found) < (4 if where == image_root else 1):
-            raise Skip(f"{len(found)} pictures in {below}{where} of the raw folder's maggie/")
+    listed = f"{below}{plain_path(invalid_names)}"
+    if listed not in raw and invalid_names != INVALID_NAMES:
+        raise UsageError(f"--set invalid_names={invalid_names}: there is no {listed} in the raw folder's maggie/")
+    names = read_list(raw.read(listed), listed) if listed in raw else []
+    people = _files_of(raw, f"{below}{plain_path(image_root)}/", ".jpg", {name.rpartition("/")[2] for name in names})
+    backgrounds = _files_of(raw, f"{below}{plain_path(bg_root)}/", "", set())
+    _enough(len(people), 4, "image_root", image_root, IMAGE_ROOT)
+    _enough(len(backgrounds), 1, "bg_root", bg_root, BG_ROOT)
     items = []
-    alphas = {path: _alpha_path(path, image_root) for path in people}
+    alphas = {path: _alpha_path(path) for path in people}
     missing = [path for path in people if alphas[path] not in raw]
     if missing:
         told = f"there is no alpha of it; add its name to {invalid_names}"
@@ -124,6 +129,16 @@ def synthetic_images(
     return each(source, synthetic_image, foregrounds=len(people), backgrounds=len(backgrounds), lossless=lossless)
 
 
+def _enough(found, needed, option, root, usual):
+    """Without sources in the usual place there is nothing to do; a place that was named must have some."""
+    if found >= needed:
+        return
+    told = f"{found} pictures in {IMAGE_SOURCES}{plain_path(root)} of the raw folder's maggie/"
+    if root == usual:
+        raise Skip(told)
+    raise UsageError(f"--set {option}={root}: {told}, at least {needed} needed")
+
+
 def _files_of(raw, folder, suffix, left_out):
     """Files of a folder, not of those in it, by the bytes of their names."""
     names = [path.removeprefix(folder) for path in raw.paths if path.startswith(folder)]
@@ -131,10 +146,10 @@ def _files_of(raw, folder, suffix, left_out):
     return [folder + name for name in sorted(names, key=str.encode)]
 
 
-def _alpha_path(path, image_root):
+def _alpha_path(path):
     """Upstream replaces every "images" in a path; the folder that SEGASSETS_RAW and ours add is not part of it."""
-    head, _, tail = path.partition(image_root)
-    return head + (image_root + tail).replace("images", "alphas").replace(".jpg", ".png")
+    tail = path.removeprefix(IMAGE_SOURCES)
+    return IMAGE_SOURCES + tail.replace("images", "alphas").replace(".jpg", ".png")
 
 
 @artifact(
@@ -144,7 +159,7 @@ def _alpha_path(path, image_root):
     reads="sources/video/*",
     raw="sources/video",
     rows=VIDEO_ROWS,
-    code_version="2",
+    code_version="3",
     show=show.synthetic_videos,
     lacks=_few_clips,
 )
@@ -159,7 +174,7 @@ def synthetic_videos(raw, partition, *, lossless: bool = False):
     lists = [f"{below}{kind}_{split}.txt" for kind in ("fg", "bg")]
     if any(path not in raw for path in lists):
         raise Skip(f"no {' and '.join(lists)} in the raw folder's maggie/")
-    people, backs = ([line.strip() for line in raw.read(path).decode().splitlines() if line.strip()] for path in lists)
+    people, backs = ([plain_path(line) for line in read_list(raw.read(path), path)] for path in lists)
     frames = _by_folder(raw, below)
     findings = [
         error("missing", "the list names it, but there are no frames of it", path=f"{below}{name}")
@@ -170,6 +185,10 @@ def synthetic_videos(raw, partition, *, lossless: bool = False):
         raise BadItem(*findings)
     if len(people) < 4:
         raise BadItem(error("too_few_clips", f"{len(people)} clips are listed, up to four are drawn", path=lists[0]))
+    if not backs:
+        raise BadItem(
+            error("too_few_backgrounds", "no background is listed, one is drawn for every video", path=lists[1])
+        )
     items = []
     for number in _numbers(split, level, int(first), int(last)):
         picked, _ = drawn(number, level, len(people))
