@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from segassets.sample import sa1b
-from segassets.ui.serve import _descendants
+from segassets.ui.ending import descendants
 from segassets_tests.running import Place
 
 # Debian's name and others'.
@@ -70,7 +70,7 @@ def ui(chromium, tmp_path_factory) -> Iterator[str]:
         else:
             raise AssertionError(f"the UI ended before it answered:\n{said}")
     finally:
-        children = _descendants(process.pid)
+        children = descendants(process.pid)
         process.send_signal(signal.SIGINT)
         try:
             process.wait(15)

@@ -461,7 +461,8 @@ class Webserver:
     def __init__(self, instance: dg.DagsterInstance, read_only: bool) -> None:
         from dagster_webserver.app import create_app_from_workspace_process_context
 
-        from segassets.ui.serve import Target, _webserver_context
+        from segassets.ui.daemon import Target
+        from segassets.ui.serve import _webserver_context
 
         self.instance = instance
         self.context = _webserver_context(instance, read_only, Target("guarded_definitions", None))

@@ -19,7 +19,9 @@ import pytest
 from dagster._daemon.types import DaemonHeartbeat
 
 from segassets.processes import process_start
-from segassets.ui.serve import LOCK_HELD_STATUS, Target, _daemon_lock, _descendants, _listen, _other_daemon, serve
+from segassets.ui.daemon import LOCK_HELD_STATUS, Target, daemon_lock, other_daemon
+from segassets.ui.ending import descendants
+from segassets.ui.serve import _listen, serve
 
 pytestmark = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="looks at processes through /proc")
 
@@ -69,7 +71,7 @@ class UI:
         raise AssertionError(f"the UI ended before it answered:\n{self.said}")
 
     def remember_processes(self) -> dict[int, str]:
-        self.started |= _descendants(self.process.pid)
+        self.started |= descendants(self.process.pid)
         return self.started
 
     def living(self) -> list[int]:
@@ -169,7 +171,7 @@ def test_serves_guarded_and_ends_with_daemon_code_servers_and_runs(home: Path, s
     with dg.DagsterInstance.from_config(str(home)) as instance:
         assert instance.get_run_by_id(run_id).status is dg.DagsterRunStatus.FAILURE
         # What our own daemon left is not taken for a living one.
-        assert _other_daemon(instance, home) is None
+        assert other_daemon(instance, home) is None
 
 
 def test_second_ui_starts_no_second_daemon_and_a_killed_ui_leaves_none(start):
@@ -309,21 +311,21 @@ def test_signal_handlers_are_put_back(capsys, monkeypatch, home: Path):
     assert (signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)) == before
 
 
-def test_other_daemons_are_known_by_their_heartbeats(home: Path):
+def testother_daemons_are_known_by_their_heartbeats(home: Path):
     with dg.DagsterInstance.from_config(str(home)) as instance:
-        assert _other_daemon(instance, home) is None
+        assert other_daemon(instance, home) is None
         instance.add_daemon_heartbeat(DaemonHeartbeat(time.time() - 3600, "SENSOR", "old", []))
-        assert _other_daemon(instance, home) is None
+        assert other_daemon(instance, home) is None
         instance.add_daemon_heartbeat(DaemonHeartbeat(time.time(), "SENSOR", "other", []))
-        assert "sign of life" in _other_daemon(instance, home)
+        assert "sign of life" in other_daemon(instance, home)
         (home / "daemon.lock").write_text("one\nother\n")
-        assert _other_daemon(instance, home) is None
+        assert other_daemon(instance, home) is None
 
 
 def test_daemon_does_not_start_twice(home: Path):
-    command = [sys.executable, "-m", "segassets.ui.serve", '["served_defs", null]']
+    command = [sys.executable, "-m", "segassets.ui.daemon", '["served_defs", null]']
     environment = {**os.environ, "DAGSTER_HOME": str(home), "PYTHONPATH": str(home)}
-    with _daemon_lock(home), subprocess.Popen(command, stdin=subprocess.PIPE, env=environment) as daemon:
+    with daemon_lock(home), subprocess.Popen(command, stdin=subprocess.PIPE, env=environment) as daemon:
         try:
             assert daemon.wait(timeout=60) == LOCK_HELD_STATUS
         finally:
