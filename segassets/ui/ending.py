@@ -30,7 +30,7 @@ def end(daemon: Daemon | None, resources: contextlib.ExitStack) -> None:
     # Closing talks to servers that may hang or be gone, so it must not hold up the rest.
     closing = threading.Thread(target=_close, args=(resources,), daemon=True)
     closing.start()
-    _enddescendants(deadline)
+    _end_descendants(deadline)
     if daemon is not None:
         daemon.make_end(deadline)
     closing.join(timeout=1)
@@ -42,7 +42,7 @@ def _close(resources: contextlib.ExitStack) -> None:
         resources.close()
 
 
-def _enddescendants(deadline: float) -> None:
+def _end_descendants(deadline: float) -> None:
     """Wait until no process that hangs on this one is left; kill those that are at the deadline."""
     seen: dict[int, str] = {}
     while True:
