@@ -129,6 +129,10 @@ class Raw:
 
     def fingerprint(self) -> dict[str, list]:
         """For each pattern: how many files, how many bytes, and a digest of their names, sizes and times or ETags."""
+        return self._marks
+
+    @cached_property
+    def _marks(self) -> dict[str, list]:
         marks = {}
         for pattern, entries in self._by_pattern.items():
             listing = [[path, entry.size, entry.version] for path, entry in entries.items()]
