@@ -16,10 +16,10 @@ from typing import Any
 from segassets.automation.groups import Group
 from segassets.declaration import Artifact
 from segassets.errors import BeingPublished, NotPublished, Unreadable, UsageError
+from segassets.files.paths import Entry
 from segassets.settings import Settings
 from segassets.sources.raw import Listing, Raw
 from segassets.store import manifest, names
-from segassets.store.paths import Entry
 from segassets.store.store import Store
 from segassets.work.job import Job, Whole
 from segassets.work.make import fingerprint, input_versions

@@ -10,8 +10,8 @@ from collections.abc import Iterable
 from functools import cached_property
 from typing import Protocol
 
-from segassets.sources.ref import Ref, files_at
-from segassets.store.paths import Entry
+from segassets.files.paths import Entry
+from segassets.files.ref import Ref, files_at
 
 _GLOB = "*?["
 

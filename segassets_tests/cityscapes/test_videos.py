@@ -10,11 +10,11 @@ import pytest
 
 from segassets.declaration import Artifact
 from segassets.errors import Skip, UsageError
+from segassets.files.folder import Folder
 from segassets.formats import cityscapes_vps_lists as lists
 from segassets.registry import registry
 from segassets.settings import Settings
 from segassets.sources import png_ends
-from segassets.store.folder import Folder
 from segassets.work.job import Job
 from segassets_tests.cityscapes.conftest import HEIGHT, WIDTH, Bench, photo, png
 
