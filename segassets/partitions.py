@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 import dagster as dg
 
+from segassets.files.ref import files_at
 from segassets.settings import Settings
-from segassets.sources.ref import files_at
 from segassets.store.names import valid_key
 
 ATTEMPTS = 5

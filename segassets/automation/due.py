@@ -11,14 +11,15 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 from segassets.automation.groups import Group
 from segassets.declaration import Artifact
 from segassets.errors import BeingPublished, NotPublished, Unreadable, UsageError
+from segassets.files.paths import Entry
 from segassets.settings import Settings
 from segassets.sources.raw import Listing, Raw
 from segassets.store import manifest, names
-from segassets.store.paths import Entry
 from segassets.store.store import Store
 from segassets.work.job import Job, Whole
 from segassets.work.make import fingerprint, input_versions
@@ -44,6 +45,7 @@ class Look:
         self.settings = settings
         self.store = Store(settings.store)
         self.listing = Listing(settings.raw)
+        self._last_raw: tuple[Any, Any] = None, None
 
     @cached_property
     def _manifests(self) -> dict[str, Entry]:
@@ -94,13 +96,18 @@ class Look:
         with ThreadPoolExecutor(THREADS) as pool:
             list(pool.map(lambda one: self.footer(*one), wanted))
 
+    def _raw(self, dataset: str, patterns: tuple[str, ...]) -> Raw:
+        """The raw files of some patterns: the same for many partitions, where these do not stand in them."""
+        key = dataset, patterns
+        if key != self._last_raw[0]:
+            self._last_raw = key, Raw(self.settings.raw, dataset, patterns, self.settings.store, self.listing)
+        return self._last_raw[1]
+
     def job(self, artifact: Artifact, partition: str | None) -> Job:
         """What would make it now: with the options with which it was made, where it was."""
         footer = self.footer(artifact.key, partition)
         job = Job(artifact, partition, self.settings, options=options(artifact, footer), handles={})
-        job.raw = Raw(
-            self.settings.raw, artifact.dataset, artifact.patterns(partition), self.settings.store, self.listing
-        )
+        job.raw = self._raw(artifact.dataset, artifact.patterns(partition))
         known: dict[str, Known | WholeNow] = {}
         for name, key in artifact.inputs.items():
             if name in artifact.whole_inputs:
@@ -165,13 +172,14 @@ def missing(artifact: Artifact, partition: str | None, look: Look) -> bool:
 
 
 def _has_input(artifact: Artifact, partition: str | None, look: Look) -> bool:
-    """Whether it is made from something, and that is there."""
+    """Whether it is made from something, that is there, and nobody has to ask for it by name."""
     if not artifact.reads:
         return set(artifact.inputs) > set(artifact.whole_inputs) or any(map(look.partitions, artifact.inputs.values()))
     try:
-        return bool(look.job(artifact, partition).raw.files)
+        raw = look.job(artifact, partition).raw
     except ValueError:  # a key by hand that no file can be called
         return False
+    return bool(raw.files) and not (artifact.lacks and artifact.lacks(partition, raw))
 
 
 def _verdict(artifact: Artifact, partition: str | None, look: Look) -> str:

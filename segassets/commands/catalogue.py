@@ -14,11 +14,11 @@ import dagster as dg
 from segassets import partitions as dynamic_partitions
 from segassets.declaration import Artifact
 from segassets.errors import SegassetsError, UsageError
+from segassets.files.s3_faults import check_endpoint
 from segassets.registry import registry
 from segassets.settings import Settings, is_remote, prepare_dagster_home
 from segassets.sources.raw import Raw
 from segassets.store.names import valid_key
-from segassets.store.s3_faults import check_endpoint
 from segassets.store.store import Store
 
 

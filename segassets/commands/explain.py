@@ -11,8 +11,8 @@ from segassets.commands.catalogue import Catalogue
 from segassets.commands.lineage import Lineage, reads
 from segassets.commands.verify import difference
 from segassets.errors import SegassetsError, Unreadable
+from segassets.files.ref import files_at
 from segassets.settings import is_remote
-from segassets.sources.ref import files_at
 from segassets.store import manifest, names
 from segassets.store.manifest import Footer
 from segassets.store.store import Store

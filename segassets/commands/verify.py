@@ -12,10 +12,10 @@ from itertools import groupby
 
 from segassets.commands.catalogue import Catalogue
 from segassets.errors import SegassetsError, Unreadable, plainly
+from segassets.files.folder import Folder
+from segassets.files.paths import Entry
+from segassets.files.ref import Ref
 from segassets.formats.inflate import crc32
-from segassets.sources.ref import Ref
-from segassets.store.folder import Folder
-from segassets.store.paths import Entry
 from segassets.store.publish import by_folder, by_folder_in_turn, with_parents
 from segassets.store.stage import pieces
 from segassets.store.store import Store

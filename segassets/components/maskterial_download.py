@@ -14,11 +14,11 @@ import requests
 from segassets import settings
 from segassets.artifact import artifact
 from segassets.errors import Skip
+from segassets.files.folder import Folder
+from segassets.files.ref import files_at
 from segassets.findings import BadItem, error, info, warning
 from segassets.items import Made
 from segassets.sources import http
-from segassets.sources.ref import files_at
-from segassets.store.folder import Folder
 from segassets.work.plans import Items, each
 
 RECORD = "15765514"

@@ -19,6 +19,7 @@ from functools import lru_cache, partial
 
 from segassets.components.maskterial_sources import NO_SET, Listing
 from segassets.errors import Skip
+from segassets.files.ref import Ref, files_at
 from segassets.findings import BadItem, Finding, error, info, warning
 from segassets.formats import few_shot as few
 from segassets.formats import maskterial_checks as checks
@@ -27,7 +28,6 @@ from segassets.formats import maskterial_tree_checks as tree
 from segassets.formats.file_kinds import looks_like
 from segassets.formats.maskterial import threshold_names
 from segassets.formats.split_zip import safe_name
-from segassets.sources.ref import Ref, files_at
 from segassets.store import names
 from segassets.work.plans import each, files, groups
 

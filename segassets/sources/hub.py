@@ -18,12 +18,12 @@ from urllib.parse import quote, urljoin, urlsplit
 import requests
 
 from segassets.errors import SegassetsError
+from segassets.files.folder import Folder
+from segassets.files.paths import check_relative
+from segassets.files.ref import files_at
 from segassets.findings import BadItem, error, info
 from segassets.items import Made
 from segassets.sources.http import DownloadError, download, redacted
-from segassets.sources.ref import files_at
-from segassets.store.folder import Folder
-from segassets.store.paths import check_relative
 
 HUB = "https://huggingface.co"
 TIMEOUT = (20, 60)

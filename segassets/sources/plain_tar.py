@@ -16,11 +16,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import BinaryIO
 
+from segassets.files.ref import Ref, files_at
 from segassets.findings import BadItem, Finding, error
 from segassets.formats import tar_index
 from segassets.formats.file_kinds import is_gzip
 from segassets.sources.raw import Raw
-from segassets.sources.ref import Ref, files_at
 from segassets.store import names
 
 PIECE = 8 * 2**20

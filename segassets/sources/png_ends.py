@@ -10,12 +10,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
+from segassets.files.bucket import Bucket
+from segassets.files.ref import Ref, files_at
 from segassets.findings import BadItem, Finding, error
 from segassets.formats.panoptic import png_size
 from segassets.formats.png_whole import ENDS, IEND
-from segassets.sources.ref import Ref, files_at
 from segassets.sources.zip_members import Found, Member
-from segassets.store.bucket import Bucket
 
 SAMPLE = 64  # of what lies in a bucket
 _AT_ONCE = 8

@@ -10,8 +10,8 @@ from collections.abc import Iterable
 from functools import cached_property
 from typing import Protocol
 
-from segassets.sources.ref import Ref, files_at
-from segassets.store.paths import Entry
+from segassets.files.paths import Entry
+from segassets.files.ref import Ref, files_at
 
 _GLOB = "*?["
 
@@ -129,6 +129,10 @@ class Raw:
 
     def fingerprint(self) -> dict[str, list]:
         """For each pattern: how many files, how many bytes, and a digest of their names, sizes and times or ETags."""
+        return self._marks
+
+    @cached_property
+    def _marks(self) -> dict[str, list]:
         marks = {}
         for pattern, entries in self._by_pattern.items():
             listing = [[path, entry.size, entry.version] for path, entry in entries.items()]

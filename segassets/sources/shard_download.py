@@ -5,11 +5,11 @@ from __future__ import annotations
 import tempfile
 from pathlib import Path
 
+from segassets.files.folder import Folder
+from segassets.files.ref import files_at
 from segassets.findings import BadItem, error, info
 from segassets.items import Made
 from segassets.sources.http import DownloadError, download
-from segassets.sources.ref import files_at
-from segassets.store.folder import Folder
 
 LINK_ROWS = {
     "name": "string",

@@ -13,13 +13,13 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from segassets.files.folder import Folder
+from segassets.files.ref import Ref, files_at
 from segassets.findings import BadItem, Finding, error
 from segassets.formats import split_zip
 from segassets.formats.split_zip_members import Member, contents, data_at, stored, unpacked
 from segassets.formats.split_zip_records import LOCAL
 from segassets.items import File, Made
-from segassets.sources.ref import Ref, files_at
-from segassets.store.folder import Folder
 
 BLOCK = 16 * 2**20  # stored bytes that are read at once, and the work of one batch
 CACHED = 2**20  # what is only checked stays in the processor's cache

@@ -7,10 +7,10 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from segassets.files.ref import Ref, files_at
 from segassets.findings import Finding, warning
 from segassets.formats import split_zip
 from segassets.formats.split_zip_members import members_of
-from segassets.sources.ref import Ref, files_at
 from segassets.sources.split_archive import member_ref, read_archive
 
 

@@ -17,11 +17,11 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import lru_cache
 
+from segassets.files.paths import Entry
+from segassets.files.ref import Ref, files_at
 from segassets.findings import BadItem, Finding, error, info, warning
 from segassets.sources.raw import Raw
-from segassets.sources.ref import Ref, files_at
 from segassets.store import names
-from segassets.store.paths import Entry
 
 _LOCAL = struct.Struct("<4s5H3I2H")
 _STORED, _DEFLATED = 0, 8

@@ -1,7 +1,7 @@
 """How unchanged bytes get into a local stage: linked where that can be, else copied by the kernel; then read once.
 
 What was put there is what is hashed, so a source that changes meanwhile cannot give a wrong digest. A linked file is
-never written into: every write of the store makes a new file (`files.open_new`, `Folder.create`) or renames one.
+never written into: every write of the store makes a new file (`files.folder.open_new`, `Folder.create`) or renames one.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ import hashlib
 import os
 
 from segassets.errors import SegassetsError
-from segassets.sources.ref import Ref, files_at
-from segassets.store.folder import Folder, open_new
+from segassets.files.folder import Folder, open_new
+from segassets.files.ref import Ref, files_at
 
 FICLONE = 0x40049409  # linux/fs.h
 PIECE = 16 * 2**20

@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from segassets.errors import BeingPublished, NotPublished, SegassetsError, Unreadable
-from segassets.sources.ref import Ref, files_at
+from segassets.files.ref import Ref, files_at
 from segassets.store import manifest, names
 
 

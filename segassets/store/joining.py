@@ -14,8 +14,8 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 
 from segassets.errors import SegassetsError
-from segassets.sources.ref import Ref, files_at
-from segassets.store.bucket import Bucket
+from segassets.files.bucket import Bucket
+from segassets.files.ref import Ref, files_at
 
 MIN_PART = 5 * 2**20
 MAX_PART = 5 * 2**30

@@ -15,10 +15,10 @@ import os
 import struct
 from collections.abc import Iterable, Sequence
 
+from segassets.files.folder import Folder
+from segassets.files.ref import Ref, files_at
 from segassets.formats.inflate import crc32
-from segassets.sources.ref import Ref, files_at
 from segassets.store.copying import copy_range, too_short
-from segassets.store.folder import Folder
 
 BUFFER = 4 * 2**20
 STEP = 2**18  # stays in the processor's cache

@@ -22,9 +22,9 @@ import uuid
 from functools import lru_cache
 
 from segassets.errors import Busy
+from segassets.files.bucket import Bucket, s3_code
+from segassets.files.folder import Folder
 from segassets.processes import process_start
-from segassets.store.bucket import Bucket, s3_code
-from segassets.store.folder import Folder
 
 LEASE_SECONDS = 60
 DYING_SECONDS = 5

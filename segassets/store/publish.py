@@ -17,9 +17,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from segassets.errors import SegassetsError
+from segassets.files.bucket import Bucket
+from segassets.files.folder import Folder
 from segassets.store import manifest, names
-from segassets.store.bucket import Bucket
-from segassets.store.folder import Folder
 from segassets.store.locks import whoami
 
 FEW_FOLDERS = 16

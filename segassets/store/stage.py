@@ -23,14 +23,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from segassets.errors import SegassetsError
+from segassets.files.bucket import Bucket
+from segassets.files.folder import Folder
+from segassets.files.paths import UnsafePath, check_relative
+from segassets.files.ref import Ref, files_at
 from segassets.findings import Finding
 from segassets.formats import zip_stored
 from segassets.items import File, Made
-from segassets.sources.ref import Ref, files_at
 from segassets.store import copying, joining, joining_disk, manifest, names
-from segassets.store.bucket import Bucket
-from segassets.store.folder import Folder
-from segassets.store.paths import UnsafePath, check_relative
 
 FLUSH_BYTES = 64 * 2**20
 COPY_BYTES = 16 * 2**20

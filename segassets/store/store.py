@@ -20,10 +20,10 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from segassets.errors import ForeignFile, NoRoom, SegassetsError, Unreadable
+from segassets.files.folder import Folder
+from segassets.files.ref import files_at
 from segassets.findings import Finding, error, tally
-from segassets.sources.ref import files_at
 from segassets.store import handle, locks, manifest, names, publish
-from segassets.store.folder import Folder
 from segassets.store.stage import Place, Stage, stage_marker
 
 TOLD = 100  # foreign files that are listed one by one

@@ -11,9 +11,9 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from segassets.files.ref import Ref
 from segassets.findings import Finding
 from segassets.items import File
-from segassets.sources.ref import Ref
 from segassets.store.handle import Handle
 
 BATCH_ITEMS = 32

@@ -22,11 +22,11 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from segassets.errors import SegassetsError
+from segassets.files.bucket import Bucket
+from segassets.files.paths import UnsafePath
+from segassets.files.ref import Ref, files_at
 from segassets.findings import BadItem, error
 from segassets.items import File, Made
-from segassets.sources.ref import Ref, files_at
-from segassets.store.bucket import Bucket
-from segassets.store.paths import UnsafePath
 from segassets.store.stage import BatchWriter, Place, Summary
 
 READ_AHEAD = 8  # items on S3, each perhaps of some megabytes

@@ -10,9 +10,9 @@ import tempfile
 import zipfile
 from pathlib import Path
 
+from segassets.files.ref import Ref
 from segassets.formats.split_zip import merge_plan
 from segassets.formats.split_zip_members import members_of
-from segassets.sources.ref import Ref
 from segassets.sources.split_archive import damaged, read_archive
 from segassets.sources.split_archive_fs import archive_folder
 from segassets.store.joining_disk import merge_on_disk

@@ -21,9 +21,9 @@ from pathlib import Path
 
 from moto.server import ThreadedMotoServer
 
-from segassets.sources.ref import files_at
-from segassets.store import bucket
-from segassets.store.bucket import Bucket
+from segassets.files import bucket
+from segassets.files.bucket import Bucket
+from segassets.files.ref import files_at
 from segassets_tests.s3 import ceph
 from segassets_tests.store.s3 import CREDENTIALS, S3
 

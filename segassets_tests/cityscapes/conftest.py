@@ -28,8 +28,8 @@ def png(array: np.ndarray) -> bytes:
     return sink.getvalue()
 
 
-def photo(height: int = HEIGHT, width: int = WIDTH) -> bytes:
-    return png(np.random.default_rng(0).integers(0, 255, (height, width, 3), np.uint8))
+def photo(height: int = HEIGHT, width: int = WIDTH, seed: int = 0) -> bytes:
+    return png(np.random.default_rng(seed).integers(0, 255, (height, width, 3), np.uint8))
 
 
 def drawing(height: int = HEIGHT, width: int = WIDTH, objects: list | None = None) -> bytes:

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import json
+import shutil
 
 import numpy as np
 import pytest
 
 from segassets.declaration import Artifact
 from segassets.errors import Skip, UsageError
+from segassets.files.folder import Folder
 from segassets.formats import cityscapes_vps_lists as lists
 from segassets.registry import registry
+from segassets.settings import Settings
 from segassets.sources import png_ends
-from segassets.store.folder import Folder
+from segassets.work.job import Job
 from segassets_tests.cityscapes.conftest import HEIGHT, WIDTH, Bench, photo, png
 
 LIST = "cityscapes_vps/panoptic_im_val_city_vps.json"
@@ -292,6 +295,17 @@ def test_photographs_of_triplets_are_checked(sequences: Bench, data, code):
         (sequences.raw / path).unlink()
     stem = depth_path(1).rsplit("/", 1)[1].removesuffix("_depth.png")
     assert codes(sequences.errors("cityscapes_dvps/video_sequence")) == [(code, stem)]
+
+
+def test_another_photograph_makes_a_triplet_stale_and_photographs_alone_give_nothing(sequences: Bench):
+    assert not sequences.make("cityscapes_dvps/video_sequence").unchanged
+    assert sequences.make("cityscapes_dvps/video_sequence").unchanged
+    sequence_photo(sequences, FRAMES[1][1], photo(seed=5))
+    assert not sequences.make("cityscapes_dvps/video_sequence").unchanged
+    shutil.rmtree(sequences.raw / "cityscapes_dvps")
+    artifact = registry()["cityscapes_dvps/video_sequence"]
+    raw = Job(artifact, "val", Settings(raw=str(sequences.raw), store=str(sequences.published))).raw
+    assert raw.paths and "there are no cityscapes_dvps" in artifact.lacks("val", raw)
 
 
 # --- predictions -----------------------------------------------------------------------------------------------------

@@ -10,7 +10,7 @@ from segassets.automation import due, filling
 from segassets.automation.build import groups_of
 from segassets.settings import load
 from segassets.store.store import Store
-from segassets_tests.dagster.platform import OTHER, SHARD, SHARD_ASSETS, Platform, captions, shard, touch
+from segassets_tests.dagster.platform import OTHER, SHARD, SHARD_ASSETS, Platform, captions, photograph, shard, touch
 from segassets_tests.dagster.ticks import Automation, ranges
 
 WITHOUT_CAPTIONS = {name for name in SHARD_ASSETS if name not in ("captions", "controlnet_train")}
@@ -276,3 +276,13 @@ def test_what_one_listing_says_is_what_single_questions_say(made: Platform):
                     job = look.job(artifact, key)
                     alone = type(job)(artifact, key, load())
                     assert job.raw.fingerprint() == alone.raw.fingerprint(), (artifact.key, key)
+
+
+def test_what_has_to_be_asked_for_by_name_is_not_made_by_night(fresh: Platform):
+    """Of a few pictures the night makes the first hundred numbers, as the command line does, and not 50,000."""
+    for folder, name in (("HHM/train/images", "a.jpg"), ("HHM/train/alphas", "a.png"), ("BG-20K/train", "b.jpg")):
+        path = fresh.raw / "maggie/sources/image" / folder / name
+        path.parent.mkdir(parents=True)
+        path.write_bytes(photograph(1))
+    found = {group: partitions for group, _, partitions in ranges(Automation(fresh).night())}
+    assert found["maggie_synthetic_images"] == ["00000-00099"]

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from segassets.sources.ref import files_at
-from segassets.store import bucket
+from segassets.files import bucket
+from segassets.files.ref import files_at
 from segassets_tests.s3 import ceph
 from segassets_tests.store.s3 import S3
 

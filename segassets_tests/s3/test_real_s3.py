@@ -16,8 +16,8 @@ import pytest
 import segassets
 import segassets.sample
 from segassets.errors import Busy
+from segassets.files.bucket import CLIENT
 from segassets.store import locks
-from segassets.store.bucket import CLIENT
 from segassets.store.store import Store
 from segassets_tests.running import Place
 from segassets_tests.store.s3 import S3

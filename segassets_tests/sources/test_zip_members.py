@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
+from segassets.files.folder import Folder
 from segassets.findings import BadItem
 from segassets.sources.raw import Raw
 from segassets.sources.zip_members import Member, find
-from segassets.store.folder import Folder
 
 DATA = random.Random(0).randbytes(3000) + bytes(5000)
 

@@ -8,10 +8,10 @@ from collections.abc import Iterator, Mapping
 
 import pytest
 
+from segassets.files.bucket import Bucket
 from segassets.findings import Finding
 from segassets.items import File, Made
 from segassets.store import locks
-from segassets.store.bucket import Bucket
 from segassets.store.manifest import Footer
 from segassets.store.stage import BatchWriter
 from segassets.store.store import Store

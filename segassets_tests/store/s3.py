@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 
 import boto3
 
-from segassets.store.bucket import Bucket
+from segassets.files.bucket import Bucket
 
 CREDENTIALS = {
     "AWS_ACCESS_KEY_ID": "testing",

@@ -9,10 +9,10 @@ import os
 import pytest
 
 from segassets.errors import BeingPublished, SegassetsError
+from segassets.files.folder import Folder
+from segassets.files.ref import Ref
 from segassets.items import File, Made
-from segassets.sources.ref import Ref
 from segassets.store import copying
-from segassets.store.folder import Folder
 from segassets.store.manifest import Footer
 from segassets.store.stage import BatchWriter
 from segassets.store.store import Store

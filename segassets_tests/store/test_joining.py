@@ -11,8 +11,8 @@ import zlib
 import pytest
 
 from segassets.errors import SegassetsError
+from segassets.files.ref import Ref
 from segassets.formats.split_zip import merge_plan
-from segassets.sources.ref import Ref
 from segassets.sources.split_archive import read_archive
 from segassets.sources.split_archive_fs import archive_folder
 from segassets.store import joining_disk

@@ -10,9 +10,9 @@ import time
 import pytest
 
 from segassets.errors import Busy
+from segassets.files.folder import Folder
 from segassets.processes import process_start
 from segassets.store import locks
-from segassets.store.folder import Folder
 from segassets.store.store import Store
 from segassets_tests.store.making import ASSET, KEY, publish, seen
 
@@ -183,7 +183,7 @@ def test_folders_that_become_empty_and_are_needed_again_at_once(tmp_path):
     """Two processes publish two partitions of one asset: the one prunes folders that the other is about to use."""
     code = """
 import sys
-from segassets.store.folder import Folder
+from segassets.files.folder import Folder
 folder = Folder(sys.argv[1])
 for n in range(400):
     folder.write(f"a/b/c/{sys.argv[2]}.json", b"1")

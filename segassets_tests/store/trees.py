@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import asdict
 
-from segassets.store.folder import Folder
+from segassets.files.folder import Folder
 from segassets.store.names import HOME
 from segassets.store.store import Store
 

@@ -13,7 +13,6 @@ from segassets.findings import warning
 from segassets.formats import cityscapes_dvps as dvps
 from segassets.formats import cityscapes_vps as vps
 from segassets.formats.cityscapes_vps_items import dvps_files
-from segassets.sources.raw import Raw
 from segassets.sources.zip_members import find
 from segassets.work.join import join
 from segassets.work.plans import Items, each
@@ -38,12 +37,20 @@ def _labels(partition):
     return [partition] if partition in LABELLED else []
 
 
+def _no_depth(partition, raw):
+    """Cityscapes' photographs alone are no reason to make anything."""
+    if any(not path.startswith("/") for path in raw.paths):
+        return None
+    return f"there are no cityscapes_dvps/video_sequence/{partition}/*_depth.png in the raw folder"
+
+
 @artifact(
     "cityscapes_dvps/video_sequence",
     SPLITS,
     into="cityscapes-dvps/video_sequence/{partition}",
-    reads=("*video_sequence/{partition}/*", "*.zip"),
+    reads=("*video_sequence/{partition}/*", "*.zip", *SEQUENCE),
     code_version="2",
+    lacks=_no_depth,
     inputs={"labels": "cityscapes_vps/panoptic_inst"},
     whole_inputs={"labels": _labels},
     show=show.triplets,
@@ -61,8 +68,7 @@ def video_sequence(raw, labels, partition):
     if partition not in LABELLED:
         raise Skip(f"Cityscapes-VPS has no labels of {partition}: {len(depth)} depth files are left aside")
     panoptic_inst = labels[partition]
-    # Not among what is read: a split without depth files has no input, whatever photographs there are.
-    photos = Photographs(Raw(raw.root, raw.dataset, SEQUENCE, raw.scratch))
+    photos = Photographs(raw)
     paths = {vps.FrameName.from_image_id(frame).cityscapes_name: path for frame, path in panoptic_inst.paths.items()}
     frames = {name.stem: name.frame for name in sorted(filter(None, names))}
     bad = _bad_photographs(photos, frames, panoptic_inst)

@@ -8,10 +8,10 @@ from PIL import Image
 
 from segassets import previews
 from segassets.defs.cityscapes.show import bars, score_table, spread
+from segassets.files.ref import files_at
 from segassets.formats import cityscapes_vps as vps
 from segassets.formats.cityscapes import BY_NAME
 from segassets.formats.panoptic import grey_runs, read_ids
-from segassets.sources.ref import files_at
 from segassets.sources.zip_members import find
 
 SHOWN = 4

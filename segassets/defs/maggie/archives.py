@@ -7,6 +7,7 @@ import dagster as dg
 from segassets.artifact import artifact
 from segassets.components.matting import RESERVED
 from segassets.errors import SegassetsError
+from segassets.files.ref import Ref
 from segassets.findings import BadItem, info
 from segassets.formats import split_zip
 from segassets.formats.split_zip_members import (
@@ -19,7 +20,6 @@ from segassets.formats.split_zip_members import (
 )
 from segassets.partitions import dynamic
 from segassets.settings import is_remote, load
-from segassets.sources.ref import Ref
 from segassets.sources.split_archive import (
     MemberBlocks,
     damaged,

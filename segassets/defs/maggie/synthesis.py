@@ -1,6 +1,7 @@
 """Synthetic training sets: group photographs and videos by the draws of upstream's scripts."""
 
 import re
+from functools import lru_cache
 
 import dagster as dg
 
@@ -58,10 +59,16 @@ video_sources = dg.AssetSpec(
 def _few_pictures(partition, raw):
     """Upstream makes as many images as HHM has pictures; of a smaller folder not 50,000 by themselves."""
     folder = f"{IMAGE_SOURCES}HHM/train/images/"
-    count = sum(path.startswith(folder) for path in raw.paths)
+    count = _number_below(raw, folder)
     if count and int(partition.split("-")[0]) >= max(count, RANGE):
         return f"{count} pictures in {folder}: numbers beyond that are made when they are named (--partition)"
     return None
+
+
+@lru_cache(maxsize=4)
+def _number_below(raw, folder):
+    """Files below a folder; the same listing is asked once for each of 500 partitions."""
+    return sum(path.startswith(folder) for path in raw.paths)
 
 
 def _few_clips(partition, raw):

@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from segassets.files.folder import Folder
+from segassets.files.paths import UnsafePath, check_relative
 from segassets.items import File, Made
 from segassets.sources.raw import Raw
-from segassets.store.folder import Folder
-from segassets.store.paths import UnsafePath, check_relative
 from segassets.store.stage import BatchWriter, Place
 from segassets.store.store import Store
 from segassets_tests.store.making import INTO, publish, seen

@@ -8,8 +8,8 @@ import pytest
 from botocore import exceptions as sdk
 
 from segassets.errors import SegassetsError
-from segassets.store import bucket, s3_faults
-from segassets.store.bucket import Bucket
+from segassets.files import bucket, s3_faults
+from segassets.files.bucket import Bucket
 
 
 @pytest.fixture(autouse=True)

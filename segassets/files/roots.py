@@ -10,9 +10,9 @@ import contextlib
 from collections.abc import Iterable, Mapping
 from typing import BinaryIO, Protocol
 
-from segassets.store.bucket import Bucket
-from segassets.store.folder import Folder
-from segassets.store.paths import Entry
+from segassets.files.bucket import Bucket
+from segassets.files.folder import Folder
+from segassets.files.paths import Entry
 
 
 class Files(Protocol):

@@ -12,8 +12,8 @@ from functools import lru_cache
 from typing import Any, BinaryIO
 
 from segassets.errors import SegassetsError
-from segassets.store import s3_faults
-from segassets.store.paths import Entry, check_relative
+from segassets.files import s3_faults
+from segassets.files.paths import Entry, check_relative
 
 #: How the SDK asks. Standard retry mode backs off on 500, 503, throttling, timeouts and dropped connections.
 CLIENT: dict[str, Any] = {

@@ -12,7 +12,7 @@ import stat
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, BinaryIO
 
-from segassets.store.paths import Entry, check_relative
+from segassets.files.paths import Entry, check_relative
 
 PRUNED_MEANWHILE = 50  # how often a folder that another process removes as empty is made again
 #: What a path is not: there, or reachable; a symbolic link in a circle leads nowhere.

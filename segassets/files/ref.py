@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from segassets.errors import BeingPublished
-from segassets.store.bucket import Bucket
-from segassets.store.files import open_root
-from segassets.store.folder import Folder
+from segassets.files.bucket import Bucket
+from segassets.files.folder import Folder
+from segassets.files.roots import open_root
 
 
 @lru_cache(maxsize=64)

@@ -8,8 +8,8 @@ import pytest
 
 from segassets.commands import verify
 from segassets.errors import SegassetsError
-from segassets.sources.ref import Ref
-from segassets.store.bucket import CLIENT, Bucket
+from segassets.files.bucket import CLIENT, Bucket
+from segassets.files.ref import Ref
 from segassets.store.store import Store
 from segassets_tests.store.making import ASSET, INTO, KEY, publish, seen
 
@@ -90,7 +90,7 @@ def test_an_upload_that_a_killed_process_has_begun_goes_with_its_stage(s3):
 
 
 def test_a_large_object_is_copied_in_parts(s3, monkeypatch):
-    monkeypatch.setattr("segassets.store.bucket.ONE_REQUEST", 5 * 2**20)
+    monkeypatch.setattr("segassets.files.bucket.ONE_REQUEST", 5 * 2**20)
     bucket, data = s3.at(), bytes(range(256)) * 50_000
     bucket.write("large", data)
     (etag,) = bucket.copy_many([(bucket.uri("large"), "copy", len(data))])
@@ -103,7 +103,7 @@ def test_a_large_object_is_copied_in_parts(s3, monkeypatch):
 
 
 def test_listings_are_paged_and_never_a_request_a_file(s3, monkeypatch):
-    monkeypatch.setattr("segassets.store.bucket.LIST_PAGE", 40)
+    monkeypatch.setattr("segassets.files.bucket.LIST_PAGE", 40)
     bucket = s3.at()
     bucket.write_many({f"images/{n // 10}/{n}.jpg": b"1" for n in range(100)})
     s3.proxy.requests.clear()
