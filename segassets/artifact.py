@@ -39,6 +39,7 @@ def artifact(
     whole_inputs: Sequence[str] | Mapping[str, Callable[[str], Sequence[str]]] = (),
     backfill: dg.BackfillPolicy | None = None,
     without_raw: str | None = None,
+    asked_by: str | None = None,
     where_published: Mapping[str, Callable] | None = None,
 ) -> Callable[[Callable], dg.AssetsDefinition]:
     """Make an asset of a function that returns a plan.
@@ -58,6 +59,7 @@ def artifact(
     options and `raw` that gives (asset, partition) pairs. They arrive by pair, those that are there; each, and its
     absence, is part of what the artifact is made from. Dagster has no such edge: it would skip the artifact without.
     `without_raw`: the option that, when it is true, makes raw files unnecessary.
+    `asked_by`: the option without which there is nothing to do, as of downloads.
     `backfill`: one run a partition unless said otherwise; a single run only for assets that nothing is made from.
     """
     prefix = key.rsplit("/", 1)[0]
@@ -89,6 +91,7 @@ def artifact(
             dimensions=_dimensions(partitions),
             whole_inputs=whole_inputs if isinstance(whole_inputs, Mapping) else dict.fromkeys(whole_inputs),
             without_raw=without_raw,
+            asked_by=asked_by,
             where_published=where_published or {},
         )
         definition = _asset(declared, partitions, inspect.getdoc(function) or "", backfill)

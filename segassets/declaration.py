@@ -114,6 +114,7 @@ class Artifact:
     dimensions: tuple[str, ...] = ()
     whole_inputs: Mapping[str, Callable[[str], Sequence[str]] | None] = field(default_factory=dict)
     without_raw: str | None = None
+    asked_by: str | None = None
     where_published: Mapping[str, Callable] = field(default_factory=dict)
 
     @property
@@ -139,6 +140,13 @@ class Artifact:
     def needs_raw(self, given: Mapping[str, Any]) -> bool:
         """Whether there is nothing to make it of without raw files, with these options."""
         return bool(self.reads) and not (self.without_raw and self.parse_options(given)[self.without_raw])
+
+    def not_asked(self, given: Mapping[str, Any]) -> str | None:
+        """How to ask for what is made only when an option asks for it; None when these options do, or none has to."""
+        if self.asked_by is None or self.parse_options(given)[self.asked_by]:
+            return None
+        option = next(option for option in self.options if option.name == self.asked_by)
+        return f"nothing was asked for: --set {option.name}=... ({option.text})"
 
     def parse_options(self, given: Mapping[str, Any]) -> dict[str, Any]:
         """All options with their typed values."""

@@ -17,7 +17,7 @@ from segassets.errors import SegassetsError, UsageError
 from segassets.files.s3_faults import check_endpoint
 from segassets.registry import registry
 from segassets.settings import Settings, is_remote, prepare_dagster_home
-from segassets.sources.raw import Raw
+from segassets.sources.raw import Raw, plain_pattern
 from segassets.store.names import valid_key
 from segassets.store.store import Store
 
@@ -192,6 +192,8 @@ class Catalogue:
     ) -> str | None:
         """Why a partition has no raw input; None when it has some, or needs none with these options (by asset)."""
         inputs = self.artifacts[key].inputs
+        if why := self.artifacts[key].not_asked((options or {}).get(key, {})):
+            return why
         if inputs and set(inputs) == set(self.artifacts[key].whole_inputs) and not self.artifacts[key].reads:
             store = Store(self.settings.store)
             return None if any(map(store.published, inputs.values())) else "nothing that it is made from is published"
@@ -208,8 +210,7 @@ class Catalogue:
                 except ValueError as problem:  # a key by hand that no file can be called
                     return f"{partition} is not possible here: {problem}"
                 if not found:
-                    named = " or ".join(pattern.removeprefix("./") for pattern in patterns)
-                    return f"no {named} in {self.settings.raw}/{artifact.dataset}"
+                    return f"no {' or '.join(map(plain_pattern, patterns))} in {self.settings.raw}/{artifact.dataset}"
                 if artifact.lacks is not None and (why := artifact.lacks(partition, raw)):
                     return why
         return None

@@ -45,6 +45,7 @@ def download_asset(top: str, declared) -> dg.AssetsDefinition:
         rows=ROWS,
         code_version="1",
         show=show,
+        asked_by="fetch",
     )
     def download(*, fetch: bool = False, record: str = declared.record):
         """The released zip, downloaded into the raw folder from the pinned Zenodo record, size and md5 verified.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import fnmatch
 import hashlib
 import json
+import re
 from bisect import bisect_left
 from collections.abc import Iterable
 from functools import cached_property
@@ -139,6 +140,11 @@ class Raw:
             digest = hashlib.sha256(json.dumps(listing).encode()).hexdigest()[:32]
             marks[pattern] = [len(listing), sum(entry.size for entry in entries.values()), digest]
         return marks
+
+
+def plain_pattern(pattern: str) -> str:
+    """A pattern as a person writes it: of letters in either case, or of those that it must not be, the shortest form."""
+    return re.sub(r"\[!.*?\]", "", re.sub(r"\[([^!\]])[^\]]*\]", r"\1", pattern.removeprefix("./")))
 
 
 def matches(pattern: str, path: str) -> bool:

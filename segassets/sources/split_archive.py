@@ -46,7 +46,7 @@ class ArchivePart:
 
 def lookalikes(archive: str) -> tuple[str, str]:
     """Patterns of the files that are parts of an archive or look like some, in whatever case they are written."""
-    stem = "".join(f"[{c.lower()}{c.upper()}]" if c.isalpha() and c.isascii() else c for c in archive)
+    stem = "".join(f"[{c}{c.swapcase()}]" if c.isalpha() and c.isascii() else c for c in archive)
     return f"{stem}.[zZ]*", f"{stem} (*"
 
 

@@ -163,3 +163,9 @@ def test_a_run_names_its_process_before_its_first_step(fresh: Platform, call, mo
     assert call("materialize", "sa1b/shard_index", "--partition", SHARD).status == 0
     (run,) = fresh.catalogue().instance.get_runs()
     assert run.tags[PROCESS_TAG] == process_tag()[PROCESS_TAG]
+
+
+def test_a_download_that_nobody_asked_for_is_named_and_takes_no_run(fresh: Platform, call):
+    said = call("materialize", "maskterial/GrapheneH/download", "maggie/download")
+    assert said.status == 0 and said.out.count("nothing was asked for: --set") == 2
+    assert fresh.catalogue().instance.get_runs() == []

@@ -10,7 +10,7 @@ from segassets.work.plans import Items, each
 REPOSITORY = "chuonghm/MaGGIe-HIM"
 
 
-@artifact("maggie/download", into="", rows=hub_source.FILE_ROWS, code_version="1")
+@artifact("maggie/download", into="", rows=hub_source.FILE_ROWS, code_version="1", asked_by="sets")
 def download(*, sets: str = "", repository: str = REPOSITORY, revision: str = "main", hub: str = hub_source.HUB):
     """The archives of `sets` (names joined by commas: I-HIM50K, V-HIM2K5, HIM2K_M-HIM2K, V-HIM60; or `all`).
 
