@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import os
 import random
 import shutil
 import subprocess
@@ -37,6 +38,12 @@ def _rows(folder: Path, size: int) -> list[Row]:
     def fresh(name: str) -> Path:
         """A new file each time: giving back the old one's pages is nobody's work here."""
         return folder / f"{name}-{next(numbers)}.zip"
+
+    def settle() -> None:
+        """Nobody writes while another one's output is still on its way to the disk."""
+        for left in folder.glob("*.zip"):
+            left.unlink()
+        os.sync()
 
     def ours() -> Path:
         """What the asset does with the data: read and check the directory, plan, copy by the kernel."""
@@ -74,7 +81,7 @@ def _rows(folder: Path, size: int) -> list[Row]:
         subprocess.run(["unzip", "-tqq", str(target)], check=True, stdin=subprocess.DEVNULL, timeout=300)
         return target
 
-    how = {"size": lambda path: path.stat().st_size, "rounds": 5, "units": size // MIB}
+    how = {"size": lambda path: path.stat().st_size, "rounds": 5, "units": size // MIB, "between": settle}
     note = "a unit is a MiB; the merged file's CRC-32 is made on the way; members' CRCs are not read"
     found = [
         compare("merge a split zip / zip -F", ours, info_zip("-F"), same_members, note=note, **how),

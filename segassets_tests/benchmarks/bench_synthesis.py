@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 from PIL import Image, ImageFilter
 
+from segassets.formats import png_runs, resample
 from segassets.formats.memory import set_thresholds
 from segassets.formats.synthesis import chosen
 from segassets.formats.synthesis_items import synthetic_image
@@ -26,6 +27,7 @@ class Bytes:
     """Stands where a reference stands."""
 
     data: bytes
+    label: str = "in memory"
 
     def read(self) -> bytes:
         return self.data
@@ -50,7 +52,8 @@ def rows(quick: bool = False) -> list[Row]:
         set_thresholds(*USUAL)
         return [plain_image(number, people, backs) for number in numbers]
 
-    note = "a unit is an image; both read, decode, place and encode everything in memory"
+    how_read = "compiled" if png_runs.load() and resample.load() else "not compiled: numba is not installed"
+    note = f"{how_read}; a unit is an image; both read, decode, place and encode everything in memory"
     how = {"units": len(numbers), "rounds": 3, "note": note}
     return [compare("synthetic image / whole frames, as upstream", ours, plain, same_files, **how)]
 

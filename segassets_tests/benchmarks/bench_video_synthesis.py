@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 from PIL import Image, ImageFilter
 
+from segassets.formats import png_runs, resample
 from segassets.formats.memory import set_thresholds
 from segassets.formats.synthesis import NotMade
 from segassets.formats.synthesis_video import LIMITS, draw_background, drawn
@@ -24,6 +25,7 @@ def rows(quick: bool = False) -> list[Row]:
     size = (960, 540) if quick else (1920, 1080)
     clips = [clip(k, size, FRAMES) for k in range(CLIPS)]
     still = encoded(photograph(90, size), "JPEG", quality=90)
+    how_read = "compiled" if png_runs.load() and resample.load() else "not compiled: numba is not installed"
     found = []
     for level, numbers in LEVELS.items():
 
@@ -36,7 +38,7 @@ def rows(quick: bool = False) -> list[Row]:
             return [plain_video(number, level, clips, still) for number in numbers]
 
         made = sum(bool(one.files) for one in ours())
-        note = f"a unit is a video of {FRAMES} frames; {made} of {len(numbers)} numbers are accepted"
+        note = f"{how_read}; a unit is a video of {FRAMES} frames; {made} of {len(numbers)} numbers are accepted"
         how = {"units": len(numbers), "rounds": 3, "note": note}
         found.append(compare(f"synthetic video, {level} / whole frames, as upstream", ours, plain, same_files, **how))
     return found

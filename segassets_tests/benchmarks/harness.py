@@ -36,19 +36,21 @@ def compare(
     units: int = 1,
     size: Callable[[Any], float] | None = None,
     note: str = "",
+    between: Callable[[], None] = lambda: None,
 ) -> Row:
     """Runs `ours` (`repeat` times) and `baseline` (once) in turn, `rounds` times, and takes medians.
 
     equal(result of ours, result of baseline) must hold before anything is timed, or AssertionError is raised. Both
     callables do `units` units of work. size(result) is the bytes that a result holds. The ratio is the median of the
-    rounds' ratios: neighbours on the machine disturb both ways of a round alike.
+    rounds' ratios: neighbours on the machine disturb both ways of a round alike. `between` is called before each way,
+    and not timed: it takes away what the one before has left to be done.
     """
     result, expected = ours(), baseline()
     if not equal(result, expected):
         raise AssertionError(f"{name}: the results differ, so their times mean nothing")
     sizes = (size(result) / units, size(expected) / units) if size else (None, None)
     del result, expected
-    timed = [(_times(ours, repeat), _times(baseline, 1)) for _ in range(rounds)]
+    timed = [(_times(ours, repeat, between), _times(baseline, 1, between)) for _ in range(rounds)]
     per_unit = 1000 / units
     return Row(
         name,
@@ -63,8 +65,9 @@ def compare(
     )
 
 
-def _times(work: Callable[[], Any], repeat: int) -> tuple[float, float]:
+def _times(work: Callable[[], Any], repeat: int, between: Callable[[], None]) -> tuple[float, float]:
     """Processor and wall time of one call, in seconds, over `repeat` calls."""
+    between()
     cpu, wall = _cpu(), time.perf_counter()
     for _ in range(repeat):
         work()
