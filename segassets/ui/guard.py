@@ -121,11 +121,12 @@ class Guard:
         if refusal is not None:
             await _refuse_http(refusal, send)
             return
-        answered = False
+        begun = ended = False
 
         async def noted(message: Message) -> None:
-            nonlocal answered
-            answered = True
+            nonlocal begun, ended
+            begun = True
+            ended = message["type"] == "http.response.body" and not message.get("more_body")
             await send(message)
 
         try:
@@ -133,9 +134,10 @@ class Guard:
         except Exception as problem:
             # Of requests that the UI does not make, such as /logs/x: no reason for a stack trace on somebody's terminal.
             log.error("%s %s: %s: %s", scope["method"], scope["path"], type(problem).__name__, problem)
-            if answered:
-                raise
-            await _refuse_http(Refusal(500, "This request cannot be answered; the server goes on.\n"), send)
+            if begun and not ended:
+                raise  # half an answer: the connection has to be cut
+            if not begun:
+                await _refuse_http(Refusal(500, "This request cannot be answered; the server goes on.\n"), send)
 
     def _foreign(self, scope: Scope) -> Refusal | None:
         """Is the request meant for another name, or sent by another site's page?"""

@@ -585,9 +585,13 @@ def test_a_read_only_ui_answers_queries_and_nothing_else():
         assert reached or answer.status == 403
 
 
-def test_a_fault_of_the_application_is_one_line_and_an_answer(caplog):
+@pytest.mark.parametrize("answers", [False, True])
+def test_a_fault_of_the_application_is_one_line_and_an_answer(caplog, answers):
     class Broken(App):
         async def __call__(self, scope, receive, send) -> None:
+            if answers:  # as Starlette does, before it raises
+                await send({"type": "http.response.start", "status": 500, "headers": []})
+                await send({"type": "http.response.body", "body": b"the server goes on"})
             raise AttributeError("no such run")
 
     answer = ask(path="/logs/x", app=Broken())
