@@ -22,10 +22,13 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="a small corpus")
     arguments = parser.parse_args()
     names = sorted(module.name for module in pkgutil.iter_modules(here.__path__) if module.name.startswith("bench_"))
+    console = Console()
+    if not console.is_terminal:
+        console = Console(width=220)
     for name in names:
         if not arguments.modules or any(part in name for part in arguments.modules):
             module = importlib.import_module(f"{here.__name__}.{name}")
-            Console().print(table(name, module.rows(quick=arguments.quick)))
+            console.print(table(name, module.rows(quick=arguments.quick)))
 
 
 def table(title: str, rows: list[Row]) -> Table:

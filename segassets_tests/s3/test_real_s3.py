@@ -148,6 +148,18 @@ def test_sa1b_from_the_golden_shards(s3, tmp_path):
     done = subprocess.run(compare, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout
     assert "242 files compared, 0 differences" in done.stdout
+    for name in ("evaldata", "advdata"):
+        for path in (path for path in (given / name).rglob("*") if path.is_file()):
+            s3.client.upload_file(str(path), s3.bucket, f"raw/sa1b/{path.relative_to(given).as_posix()}")
+    remote.run("materialize", "sa1b/eval_manifest", "sa1b/tuning_manifest")
+    wanted = json.loads((SHARED / "golden/sa1b/expected/eval-manifest.json").read_text())
+    found = {key.rpartition("/")[2].removesuffix(".json"): key for key in s3.keys("store/sam-1b/eval/")}
+    assert set(found) == {name for name, manifest in wanted.items() if manifest["present"]}
+    for name, key in found.items():
+        assert json.loads(s3.client.get_object(Bucket=s3.bucket, Key=key)["Body"].read()) == wanted[name]
+    (tuning,) = s3.keys("store/sam-1b/tuning/")
+    wanted = json.loads((SHARED / "golden/sa1b/expected/tuning-manifest.json").read_text())
+    assert json.loads(s3.client.get_object(Bucket=s3.bucket, Key=tuning)["Body"].read()) == wanted
     remote.run("verify", "sa1b")
 
 
