@@ -205,6 +205,7 @@ def test_a_killed_run_resumes_and_comes_to_the_same(nodes, tmp_path):
 
 
 @needs_ray
+@pytest.mark.timeout(900)  # two nodes, a server and three runs on the same two cores
 def test_with_raw_and_store_on_s3_a_killed_run_resumes_and_comes_to_the_same(s3, tmp_path):
     """Workers on both nodes read the bucket and write to it themselves; their credentials are their own environment's."""
     s3.at("raw").write(f"sa1b/{SHARD}.tar", shard(IMAGES))
