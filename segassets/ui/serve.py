@@ -10,6 +10,7 @@ It uses names that Dagster does not publish, as `daemon` does; they are imported
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import signal
 import socket
@@ -219,6 +220,9 @@ def _run_webserver(
     from dagster_webserver.app import create_app_from_workspace_process_context
 
     port = listening.getsockname()[1]
+    told = logging.StreamHandler()
+    told.setFormatter(logging.Formatter("segassets ui: %(message)s"))
+    logging.getLogger("segassets.ui").addHandler(told)
 
     class Server(uvicorn.Server):
         """Uvicorn, saying where it is as soon as it answers."""

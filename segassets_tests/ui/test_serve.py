@@ -253,6 +253,13 @@ def ignores_no_interrupt(pid: int) -> bool:
     return bool(caught and int(caught[1], 16) & (1 << (signal.SIGINT - 1)))
 
 
+def test_a_request_that_dagster_fails_on_is_one_line_of_the_terminal(start):
+    ui = start(", read_only=True").wait_until_it_answers()
+    assert httpx.get(f"{ui.url}/logs/x", timeout=30).status_code == 500
+    assert ui.end(signal.SIGTERM) == 0
+    assert "segassets ui: GET /logs/x: ValueError" in ui.said and "Traceback" not in ui.said
+
+
 def test_definitions_that_cannot_be_loaded_are_one_line(home: Path, start):
     (home / "served_defs.py").write_text("import no_such_module")
     ui = start(", read_only=True").wait_until_it_answers()
