@@ -7,6 +7,7 @@ import logging
 import os
 import signal
 import sys
+import threading
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -82,9 +83,15 @@ def _unexpected(problem: BaseException) -> str:
 
 
 def _unraisable(problem) -> None:
-    """An interrupt that came while some object was cleared away would be printed and lost: it is sent again."""
-    if issubclass(problem.exc_type, KeyboardInterrupt):
-        signal.raise_signal(signal.SIGINT)
+    """An interrupt that came where Python can raise nothing (in a callback of a weak reference, say) would be printed
+    and lost: it is sent again, by another thread, since here it would be lost again. Dagster's own is one, too."""
+    if (
+        issubclass(problem.exc_type, KeyboardInterrupt)
+        or problem.exc_type.__name__ == "DagsterExecutionInterruptedError"
+    ):
+        again = threading.Timer(0.01, os.kill, [os.getpid(), signal.SIGINT])
+        again.daemon = True
+        again.start()
     else:
         sys.__unraisablehook__(problem)
 

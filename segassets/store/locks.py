@@ -71,6 +71,13 @@ def _wait_for_workers(path: str, what: str) -> None:
                 time.sleep(0.02)
 
 
+def _remove_if_free(path: str) -> None:
+    """Leave nothing in the machine's temporary folder, unless a worker still writes."""
+    with open(path, "a", encoding="utf-8") as file:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        os.unlink(path)
+
+
 class FolderLock:
     """`flock` on a file."""
 
@@ -217,6 +224,8 @@ class BucketLock:
         self._renewing = None
         found = self._read_quietly()
         if found is not None and found[0].get("token") == self._token:
+            with contextlib.suppress(OSError):  # while the lease is held nobody else looks at this file
+                _remove_if_free(self.workers_path)
             with contextlib.suppress(OSError):
                 self._bucket.delete([self._path])
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
 import signal
@@ -9,6 +10,8 @@ import subprocess
 import sys
 import time
 import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import dagster as dg
@@ -27,10 +30,19 @@ def start(*arguments: str, code: str = COMMAND, **options) -> subprocess.Popen[s
     return subprocess.Popen([sys.executable, "-c", code, *arguments], **options)
 
 
-def waits(platform: Platform) -> str:
-    """A shard that never arrives: a pipe that nobody writes to. Whoever opens it waits."""
-    os.mkfifo(platform.raw / "sa1b/sa_000002.tar")
-    return "sa_000002"
+@contextmanager
+def waiting(platform: Platform) -> Iterator[subprocess.Popen[str]]:
+    """A command whose step waits: for workers of an earlier run that are still writing."""
+    lock = platform.store / ".segassets/locks/sa1b/shard_index" / f"{SHARD}.lock.workers"
+    lock.parent.mkdir(parents=True)
+    with lock.open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        process = start("materialize", "sa1b/shard_index", "--partition", SHARD)
+        try:
+            yield process
+        finally:
+            process.kill()
+            process.communicate()
 
 
 def runs(instance: dg.DagsterInstance) -> list[str]:
@@ -40,20 +52,16 @@ def runs(instance: dg.DagsterInstance) -> list[str]:
 def started(platform: Platform) -> dg.DagsterInstance:
     """The instance, as soon as a step runs in it."""
     instance, deadline = dg.DagsterInstance.get(), time.monotonic() + 60
-    while not (platform.store / ".segassets/locks/sa1b/shard_index/sa_000002.lock").exists():
+    while not (platform.store / f".segassets/locks/sa1b/shard_index/{SHARD}.lock").exists():
         assert time.monotonic() < deadline
         time.sleep(0.05)
     return instance
 
 
 def test_the_run_of_a_killed_command_is_failed_by_the_next(fresh: Platform):
-    killed = start("materialize", "sa1b/shard_index", "--partition", waits(fresh))
-    try:
+    with waiting(fresh):
         instance = started(fresh)
         assert runs(instance) == ["STARTED"]
-    finally:
-        killed.kill()
-        killed.communicate()
     assert runs(instance) == ["STARTED"], "nobody has told Dagster"
     status = start("status", "sa1b/masks")
     assert status.communicate()[1] == "" and status.returncode == 0
@@ -61,16 +69,40 @@ def test_the_run_of_a_killed_command_is_failed_by_the_next(fresh: Platform):
 
 
 def test_an_interrupted_command_says_how_to_go_on_and_leaves_no_run_behind(fresh: Platform):
-    interrupted = start("materialize", "sa1b/shard_index", "--partition", waits(fresh))
-    try:
+    with waiting(fresh) as interrupted:
         instance = started(fresh)
         interrupted.send_signal(signal.SIGINT)
         out, err = interrupted.communicate(timeout=60)
-    finally:
-        interrupted.kill()
     assert interrupted.returncode == 1 and "Traceback" not in out + err
     assert "interrupted" in err
     assert runs(instance) in (["FAILURE"], ["CANCELED"])
+
+
+@pytest.mark.parametrize("kind", ["KeyboardInterrupt", "DagsterExecutionInterruptedError"])
+def test_an_interrupt_where_python_can_raise_nothing_is_not_lost(kind):
+    """It came in a callback of a weak reference once: a stack trace was printed, and the run went on."""
+    code = f"""
+import os, signal, sys, time, weakref
+from segassets import cli
+class DagsterExecutionInterruptedError(BaseException): pass
+class Thing: pass
+def interrupted(*_): raise {kind}
+def callback(_):
+    os.kill(os.getpid(), signal.SIGINT)
+    print("callback")
+def work(**_):
+    thing = Thing()
+    reference = weakref.ref(thing, callback)
+    before = signal.signal(signal.SIGINT, interrupted)
+    del thing
+    signal.signal(signal.SIGINT, before)
+    time.sleep(30)
+    print("lost")
+cli.cli.main = work
+cli.console()
+"""
+    out, err = (process := start(code=code)).communicate(timeout=60)
+    assert (process.returncode, out) == (1, "") and err.startswith("segassets: interrupted;"), (out, err)
 
 
 def test_help_loads_nothing_heavy():

@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
@@ -96,6 +97,20 @@ def test_the_next_run_waits_for_the_workers_of_the_last_one(root, monkeypatch):
         with pytest.raises(Busy, match="workers of an earlier run are still writing"):
             _take(root)
     assert _take(root)
+
+
+def test_a_lease_leaves_nothing_in_the_temporary_folder(s3):
+    """Thousands of empty files lay there, one a partition. One that a worker still holds stays."""
+    root = s3.at().root
+    with Store(root).locked(ASSET, KEY) as lock:
+        path = Path(lock.workers_path)
+        assert path.exists()
+    assert not path.exists()
+    with path.open("a") as file:
+        with Store(root).locked(ASSET, KEY):
+            locks.fcntl.flock(file, locks.fcntl.LOCK_SH)
+        assert path.exists()
+    assert _take(root) and not path.exists()
 
 
 def _write_lease(s3, owner):
