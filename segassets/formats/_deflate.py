@@ -13,49 +13,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cache
-from itertools import groupby
 
 import numpy as np
 
-ADLER_MODULUS = 65521
-END_OF_BLOCK = 256
-LONGEST_MATCH = 258
-_NO_RUN = 2 * LONGEST_MATCH  # index of the empty piece in the table of runs
+from segassets.formats import _huffman as huffman
+from segassets.formats._huffman import END_OF_BLOCK, LONGEST_MATCH
 
-# RFC 1951, 3.2.5: code 257 + i stands for lengths from _SHORTEST[i] on, told apart by _EXTRA_BITS[i] more bits.
-_EXTRA_BITS = (0,) * 8 + (1,) * 4 + (2,) * 4 + (3,) * 4 + (4,) * 4 + (5,) * 4 + (0,)
-_SHORTEST = (
-    3,
-    4,
-    5,
-    6,
-    7,
-    8,
-    9,
-    10,
-    11,
-    13,
-    15,
-    17,
-    19,
-    23,
-    27,
-    31,
-    35,
-    43,
-    51,
-    59,
-    67,
-    83,
-    99,
-    115,
-    131,
-    163,
-    195,
-    227,
-    258,
-)
-_CODE_LENGTH_ORDER = (16, 17, 18, 0, 8, 7, 9, 6, 10, 5, 11, 4, 12, 3, 13, 2, 14, 1, 15)
+ADLER_MODULUS = 65521
+_NO_RUN = 2 * LONGEST_MATCH  # index of the empty piece in the table of runs
 
 # Lengths of the Huffman codes of symbols 256 (end of block) to 285 (match of 258) when the literals share 1/4 of the
 # code space: near the optimum for smooth masks of 1 % of a frame of some megapixels, and complete (2**-length summed
@@ -86,12 +51,12 @@ class Table:
 @cache
 def table(depth: int) -> Table:
     """The table for masks of `depth` bits a pixel."""
-    lengths = _literal_lengths(depth) | {END_OF_BLOCK + i: n for i, n in enumerate(_LENGTH_CODES)}
-    code = _codes(lengths)
-    block, block_bits = _block_header(lengths)
+    code_lengths = _code_lengths(depth)
+    block, block_bits = huffman.block_header(code_lengths)
+    code, lengths = huffman.canonical_codes(code_lengths).tolist(), code_lengths.tolist()
     zlib_header = 0x78 | 0x01 << 8  # 32 KiB window, fastest; 0x7801 is a multiple of 31
     header = (zlib_header | block << 16).to_bytes((16 + block_bits) // 64 * 8 + 8, "little")
-    before = [(code[v], lengths[v]) if v in code else (0, 0) for v in range(256)] + [(0, 0)] * 256
+    before = [(code[v], lengths[v]) for v in range(256)] + [(0, 0)] * 256
     run = [_run_piece(v, e, code, lengths) for v in (0, 255) for e in range(LONGEST_MATCH)] + [(0, 0)]
     return Table(
         header=np.frombuffer(header, "<u8"),
@@ -179,7 +144,7 @@ def _place(t: Table, code, advance, of_mask, first_rest, prefix_bytes: int) -> t
     words = np.zeros(base[-1] // 64 + 1, np.uint64)
     base = base[:-1]
     at = reach[:-1] + np.repeat(base + lead + first_bits - begin[:-1], np.diff(of_mask))
-    _or_pieces(words, at, code)
+    or_pieces(words, at, code)
     header = int.from_bytes(t.header.tobytes(), "little") << 8 * prefix_bytes
     for k in range((lead + 63) // 64):
         words[base // 64 + k] |= np.uint64(header >> 64 * k & 0xFFFFFFFFFFFFFFFF)
@@ -188,7 +153,7 @@ def _place(t: Table, code, advance, of_mask, first_rest, prefix_bytes: int) -> t
     return words, base // 8, (base + used + 7) // 8
 
 
-def _or_pieces(words: np.ndarray, at: np.ndarray, code: np.ndarray) -> None:
+def or_pieces(words: np.ndarray, at: np.ndarray, code: np.ndarray) -> None:
     """Puts the bits of every piece (less than 64) into the words, from bit `at` (increasing) on."""
     word = at >> 6
     shift = (at & 63).astype(np.uint64)
@@ -198,7 +163,7 @@ def _or_pieces(words: np.ndarray, at: np.ndarray, code: np.ndarray) -> None:
     np.not_equal(word[1:], word[:-1], out=new[1:])
     first = np.flatnonzero(new)
     if first.size:
-        words[word[first]] = np.bitwise_or.reduceat(code << shift, first)
+        words[word[first]] |= np.bitwise_or.reduceat(code << shift, first)
     over = np.flatnonzero(spill)  # only the last piece of a word can reach into the next: no word comes twice
     words[word[over] + 1] |= spill[over]
 
@@ -240,6 +205,15 @@ def _weights(place: np.ndarray, total: int, depth: int) -> tuple[np.ndarray, np.
     return a, b
 
 
+def _code_lengths(depth: int) -> np.ndarray:
+    """Code lengths of all symbols."""
+    lengths = np.zeros(huffman.SYMBOLS, np.uint8)
+    for value, n in _literal_lengths(depth).items():
+        lengths[value] = n
+    lengths[END_OF_BLOCK:] = _LENGTH_CODES
+    return lengths
+
+
 def _literal_lengths(depth: int) -> dict[int, int]:
     """Code lengths of the literals, a quarter of the code space: all bytes that a mask of this depth can have."""
     if depth == 8:
@@ -253,59 +227,11 @@ def _literal_lengths(depth: int) -> dict[int, int]:
     return lengths | dict.fromkeys(rare[:16], 13) | dict.fromkeys(rare[16:], 14)
 
 
-def _codes(lengths: dict[int, int]) -> dict[int, int]:
-    """Canonical Huffman codes (RFC 1951, 3.2.2), with their first bit at bit 0."""
-    codes, code, previous = {}, 0, 0
-    for symbol, length in sorted(lengths.items(), key=lambda item: (item[1], item[0])):
-        code <<= length - previous
-        codes[symbol] = int(f"{code:0{length}b}"[::-1], 2)
-        code, previous = code + 1, length
-    return codes
-
-
-def _run_piece(value: int, rest: int, code: dict[int, int], lengths: dict[int, int]) -> tuple[int, int]:
+def _run_piece(value: int, rest: int, code: list[int], lengths: list[int]) -> tuple[int, int]:
     """(bits, number of bits) of a literal and `rest` (below 258) more bytes of the same value."""
     literal, n = code[value], lengths[value]
     if rest < 3:  # no match is that short
         return sum(literal << n * k for k in range(rest + 1)), n * (rest + 1)
-    i = max(i for i in range(28) if _SHORTEST[i] <= rest)
-    match = code[257 + i] | rest - _SHORTEST[i] << lengths[257 + i]
-    return literal | match << n, n + lengths[257 + i] + _EXTRA_BITS[i] + 1  # the distance code is one zero bit
-
-
-def _block_header(lengths: dict[int, int]) -> tuple[int, int]:
-    """(bits, number of bits) of the header of a final dynamic block (RFC 1951, 3.2.7) with one distance code."""
-    all_lengths = [lengths.get(symbol, 0) for symbol in range(286)] + [1]
-    # Sixteen codes of four bits each, for the symbols that are needed and as many others as make the code complete.
-    needed = [16, 17, 18, *sorted(set(all_lengths))]
-    code = _codes(dict.fromkeys((needed + [n for n in range(16) if n not in needed])[:16], 4))
-    order = [4 if symbol in code else 0 for symbol in _CODE_LENGTH_ORDER]
-    while not order[-1]:
-        order.pop()
-    pieces = [(1, 1), (2, 2), (286 - 257, 5), (0, 5), (len(order) - 4, 4)] + [(n, 3) for n in order]
-    for length, group in groupby(all_lengths):
-        pieces += _equal_lengths(length, len(list(group)), code)
-    bits = place = 0
-    for piece, n in pieces:
-        bits |= piece << place
-        place += n
-    return bits, place
-
-
-def _equal_lengths(length: int, n: int, code: dict[int, int]) -> list[tuple[int, int]]:
-    """n symbols of one code length: itself; 16: again, 3 to 6 times; 17 and 18: absent, 3 to 10 and 11 to 138 times."""
-    pieces = []
-    if length:
-        pieces, n = [(code[length], 4)], n - 1
-    while n:
-        if length and n > 2:
-            again, base, extra, symbol = min(n, 6), 3, 2, 16
-        elif not length and n > 10:
-            again, base, extra, symbol = min(n, 138), 11, 7, 18
-        elif not length and n > 2:
-            again, base, extra, symbol = n, 3, 3, 17
-        else:
-            again, base, extra, symbol = 1, 1, 0, length
-        pieces += [(code[symbol], 4), (again - base, extra)]
-        n -= again
-    return pieces
+    i = max(i for i in range(28) if huffman.SHORTEST[i] <= rest)
+    match = code[257 + i] | rest - huffman.SHORTEST[i] << lengths[257 + i]
+    return literal | match << n, n + lengths[257 + i] + huffman.EXTRA_BITS[i] + 1  # the distance code is one zero bit

@@ -88,6 +88,86 @@ def _next_residual(raw, words, at, end):
 
 
 @compiled
+def _residual(raw, at, unit):
+    """The bytes of a pixel as one integer."""
+    found = np.uint32(0)
+    for k in range(len(unit)):
+        found |= np.uint32(raw[at + k]) << np.uint32(8 * k)
+    return found
+
+
+@compiled
+def _add_along(kind, raw, words, data, end, row, width, unit, starts, values, count, place):
+    """A row of filter None or Sub: the number of runs after it. `place`: the first pixel with a residual."""
+    octets = len(unit)
+    mask = np.uint32((1 << (8 * octets)) - 1)
+    left = last = np.uint32(0)
+    x = 0
+    while x < width:
+        value = left if kind else np.uint32(0)
+        stop = min(place, width)
+        if place == x:
+            value = _sum(value, _residual(raw, data + x * octets, unit)) & mask
+            stop = x + 1
+            place = (_next_residual(raw, words, data + stop * octets, end) - data) // octets
+        if x == 0 or value != last:
+            starts[count], values[count] = row + x, value
+            count += 1
+        last = left = value
+        x = stop
+    return count
+
+
+@compiled
+def _add_below(kind, raw, words, data, end, row, width, unit, starts, values, run, count, place):
+    """A row of a filter that looks at the row above, whose first run is `run`: the number of runs after it."""
+    octets = len(unit)
+    mask = np.uint32((1 << (8 * octets)) - 1)
+    begin = count
+    up = values[run] if row else np.uint32(0)
+    up_end = starts[run + 1] - row + width if row and run + 1 < begin else width
+    left = upleft = last = np.uint32(0)
+    x = 0
+    while x < width:
+        if place > x and (kind == 2 or (kind == 4 and left == upleft)):
+            # Up, and Paeth while the pixel to the left is as the one above it: the row above is copied.
+            stop = min(place, width)
+            while x < stop:
+                if x == 0 or up != last:
+                    starts[count], values[count] = row + x, up
+                    count += 1
+                last = up
+                x = min(stop, up_end)
+                if x == up_end and up_end < width:
+                    run += 1
+                    up = values[run]
+                    up_end = starts[run + 1] - row + width if run + 1 < begin else width
+            left = upleft = last
+            continue
+        value = _predicted(kind, left, up, upleft, unit)
+        if place > x:
+            # Nothing is added up to `place`; the prediction may change where the row above does.
+            stop = min(place, up_end)
+            if kind == 3 and value != left:
+                stop = x + 1
+        else:
+            value = _sum(value, _residual(raw, data + x * octets, unit)) & mask
+            stop = x + 1
+            place = (_next_residual(raw, words, data + stop * octets, end) - data) // octets
+        if x == 0 or value != last:
+            starts[count], values[count] = row + x, value
+            count += 1
+        last = left = value
+        upleft = up
+        x = stop
+        if x == up_end and up_end < width:
+            run += 1
+            up = values[run]
+            up_end = starts[run + 1] - row + width if run + 1 < begin else width
+    return count
+
+
+@compiled
 def add_rows(raw, words, first_row, rows, width, unit, starts, values, above, count):
     """Adds the runs of `rows` rows to `starts` (pixel places in scan order) and `values`: (first run of the last row,
     number of runs), the latter -1 when there are too many of them, -2 when a filter is unknown.
@@ -97,7 +177,6 @@ def add_rows(raw, words, first_row, rows, width, unit, starts, values, above, co
     """
     octets = len(unit)
     stride = 1 + width * octets
-    mask = np.uint32((1 << (8 * octets)) - 1)
     for y in range(first_row, first_row + rows):
         if count + width > starts.size:
             return above, -1
@@ -105,38 +184,11 @@ def add_rows(raw, words, first_row, rows, width, unit, starts, values, above, co
         kind, data, end = raw[base], base + 1, base + stride
         if kind > 4:
             return above, -2
-        begin, run, row = count, above, y * width
-        up = values[run] if y else np.uint32(0)
-        up_end = starts[run + 1] - row + width if y and run + 1 < begin else width
-        left = upleft = last = np.uint32(0)
+        begin, row = count, y * width
         place = (_next_residual(raw, words, data, end) - data) // octets
-        x = 0
-        while x < width:
-            value = _predicted(kind, left, up, upleft, unit)
-            if place > x:
-                # Nothing is added up to `place`; predictors that look up may change where the row above does.
-                stop = min(place, width)
-                if kind > 1:
-                    stop = min(stop, up_end)
-                if kind == 3 and value != left:
-                    stop = x + 1
-            else:
-                added = np.uint32(0)
-                for k in range(octets):
-                    added |= np.uint32(raw[data + x * octets + k]) << np.uint32(8 * k)
-                value = _sum(value, added) & mask
-                stop = x + 1
-                place = (_next_residual(raw, words, data + stop * octets, end) - data) // octets
-            if x == 0 or value != last:
-                starts[count], values[count] = row + x, value
-                count += 1
-            last = left = value
-            upleft = up
-            x = stop
-            while x >= up_end and up_end < width:
-                run += 1
-                up = values[run]
-                up_end = starts[run + 1] - row + width if run + 1 < begin else width
-            # Sub skips changes above; the pixel above the last one is then another.
+        if kind < 2:
+            count = _add_along(kind, raw, words, data, end, row, width, unit, starts, values, count, place)
+        else:
+            count = _add_below(kind, raw, words, data, end, row, width, unit, starts, values, above, count, place)
         above = begin
     return above, count

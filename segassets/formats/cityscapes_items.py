@@ -80,7 +80,7 @@ def label_train_ids_file(
     row = {**_drawn_row(image, runs, table, official, _official_labels, other), "pixels": [pixels]}
     name = ImageName.parse(image).gt("labelTrainIds.png")
     findings = _empty(image, data, form, table, path)
-    return Made([File(name, png.gray_png(runs.painted(table)), content(runs, table))], row, findings)
+    return Made([File(name, png.runs_png(runs, table), content(runs, table))], row, findings)
 
 
 def instance_train_ids_file(
@@ -110,7 +110,7 @@ def instance_train_ids_file(
     name = ImageName.parse(image).gt("instanceTrainIds.png")
     row = _drawn_row(image, runs, table, official, _official_instances, other)
     findings = _empty(image, data, form, table, path)
-    return Made([File(name, png.gray_png(runs.painted(table)), content(runs, table))], row, findings)
+    return Made([File(name, png.runs_png(runs, table), content(runs, table))], row, findings)
 
 
 def _official_labels(data: bytes) -> tuple[Runs, np.ndarray]:

@@ -55,7 +55,7 @@ def labelmap_file(frame: str, cls: bytes, name: str, ego_to_road: bool = False, 
 
 def _map_file(name: str, runs: label_map.Runs, values: np.ndarray) -> File:
     """The grey PNG of a map whose i-th run has `values[i]`."""
-    return File(name, png.gray_png(runs.painted(values)), content(runs, values))
+    return File(name, png.runs_png(runs, values), content(runs, values))
 
 
 def panoptic_inst_file(
@@ -75,7 +75,8 @@ def panoptic_inst_file(
     values = checked(frame, vps.instance_runs, inst, path=paths[1])
     runs, findings = checked(frame, vps.panoptic_runs, codes, values, groups, path=paths[1])
     runs = vps.ego_as_road(runs) if ego_to_road else runs
-    found = label_map.segments(runs)
+    areas = np.bincount(runs.values, weights=runs.lengths).astype(np.int64)
+    present = np.flatnonzero(areas)
     if inst[24] == 8 and any(finding.code.startswith("group_") for finding in findings):
         told = "its instance map has 8 bits and no instances, but there are things: was it saved with fewer bits?"
         findings.append(warning("eight_bit_instances", told))
@@ -83,8 +84,8 @@ def panoptic_inst_file(
         "frame": [frame],
         "height": [runs.shape[0]],
         "width": [runs.shape[1]],
-        "values": [found.values.tolist()],
-        "areas": [found.areas.tolist()],
+        "values": [present.tolist()],
+        "areas": [areas[present].tolist()],
     }
     return Made([_map_file(name, runs, runs.values)], rows=row, findings=about(frame, findings, paths[1]))
 

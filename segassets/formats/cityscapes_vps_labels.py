@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 from importlib import resources
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
 
@@ -34,6 +34,7 @@ FIRST_THING = min(record["id"] for record in CATEGORIES if record["isthing"])
 _UNKNOWN_SHARE = 0.001
 _DISAGREEMENT_SHARE = 0.05
 _EXAMPLES = 5
+_MANY = 1 << 16  # entries of a table that is made for every frame
 _EGO_FROM = 0.7  # of the height, downwards
 
 
@@ -113,22 +114,25 @@ def panoptic_runs(
     if codes.shape != instances.shape:
         message = f"the colour mask has {codes.shape[::-1]} pixels, the instance map {instances.shape[::-1]}"
         raise BadItem(error("size_differs", message))
-    starts, lengths, colours, values = joined(codes, instances)
-    values = values.astype(np.int64)
-    categories = _categories_of(colours)
-    inside = values >= FIRST_INSTANCE
-    keep = (categories < FIRST_THING) | ((groups == "crowd") & ~inside)
-    pan = np.where(keep, categories, VOID).astype(np.uint16)
-
-    found, position = np.unique(values[inside], return_inverse=True)
-    majority = _majority(position, colours[inside], lengths[inside], len(found))
+    colours = np.unique(codes.values)  # few: everything is looked up by the number of a colour among them
+    of_colour = np.searchsorted(colours, codes.values)
+    starts, lengths, colour, values = joined(codes._replace(values=of_colour), instances)
+    category_of = _categories_of(colours)
+    inside = np.flatnonzero(values >= FIRST_INSTANCE)
+    found, instance = _numbered(values[inside].astype(np.int64))
+    votes = _counted(instance, colour[inside], lengths[inside], (len(found), len(colours)))
+    majority = category_of[_majority(votes, len(found))]
     thing = (majority >= FIRST_THING) & (majority != VOID)
     new = (FIRST_INSTANCE * majority.astype(np.int64) + found % FIRST_INSTANCE).astype(np.uint16)
-    pan[inside] = np.where(thing[position], new[position], pan[inside])
 
+    stuff = np.where(category_of < FIRST_THING, category_of, VOID).astype(np.uint16)
+    pan = (category_of.astype(np.uint16) if groups == "crowd" else stuff)[colour]
+    pan[inside] = np.where(thing[instance], new[instance], stuff[colour[inside]])
+
+    areas = np.bincount(colour, weights=lengths, minlength=len(colours))
     findings = [
         *_instance_findings(found, majority, thing, new),
-        *_pixel_findings(colours, categories, inside, pan, lengths, groups),
+        *_pixel_findings(areas, colours, category_of, votes, majority, thing, groups),
     ]
     return Runs(starts, lengths, pan, codes.shape), findings
 
@@ -151,18 +155,43 @@ def panoptic_inst(
     return runs.painted(runs.values), findings
 
 
-def _majority(position: np.ndarray, colours: np.ndarray, lengths: np.ndarray, count: int) -> np.ndarray:
-    """Category of the colour with most pixels of each of `count` instances, uint8; all colours vote.
+def _numbered(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Distinct values (int64, ascending), and of each entry the number of its value among them."""
+    if not values.size or values.max() >= _MANY or values.min() < 0:
+        return np.unique(values, return_inverse=True)
+    occurs = np.zeros(_MANY, bool)
+    occurs[values] = True
+    found = np.flatnonzero(occurs)
+    number = np.empty(_MANY, np.int64)
+    number[found] = np.arange(len(found))
+    return found, number[values]
 
-    `position`, `colours`, `lengths` describe runs. Votes are kept only for pairs that occur: a table of instances
-    times colours would not fit into memory for a map of noise.
-    """
-    pairs, of = np.unique(position.astype(np.int64) << 24 | colours, return_inverse=True)
-    votes = np.bincount(of, weights=lengths, minlength=len(pairs)).astype(np.int64)
-    # Pairs are in ascending order, and sorting is stable: of equal votes the smallest code comes first.
-    order = np.lexsort((-votes, pairs >> 24))
-    winners = order[np.searchsorted(pairs[order] >> 24, np.arange(count))]
-    return _categories_of((pairs[winners] & 0xFFFFFF).astype(np.uint32))
+
+class _Votes(NamedTuple):
+    """Pixels of a colour under an instance, for pairs that occur: ascending by instance, then colour; int64 [n] each."""
+
+    instance: np.ndarray
+    colour: np.ndarray
+    pixels: np.ndarray
+
+
+def _counted(instance: np.ndarray, colour: np.ndarray, lengths: np.ndarray, size: tuple[int, int]) -> _Votes:
+    """The votes of runs. `size`: numbers of instances and colours. Of a map of noise their table would not fit into memory."""
+    pairs = instance * size[1] + colour
+    if size[0] * size[1] <= _MANY:
+        table = np.bincount(pairs, weights=lengths, minlength=size[0] * size[1])
+        found = np.flatnonzero(table)
+        votes = table[found]
+    else:
+        found, of = np.unique(pairs, return_inverse=True)
+        votes = np.bincount(of, weights=lengths, minlength=len(found))
+    return _Votes(*np.divmod(found, size[1]), votes.astype(np.int64))
+
+
+def _majority(votes: _Votes, count: int) -> np.ndarray:
+    """The colour with most pixels of each of `count` instances, the smallest at a tie; all colours vote."""
+    order = np.lexsort((-votes.pixels, votes.instance))  # stable: of equal votes the smallest colour comes first
+    return votes.colour[order[np.searchsorted(votes.instance, np.arange(count))]]
 
 
 def _instance_findings(found: np.ndarray, majority: np.ndarray, thing: np.ndarray, new: np.ndarray) -> list[Finding]:
@@ -189,21 +218,29 @@ def _instance_findings(found: np.ndarray, majority: np.ndarray, thing: np.ndarra
 
 
 def _pixel_findings(
-    colours: np.ndarray, categories: np.ndarray, inside: np.ndarray, pan: np.ndarray, lengths: np.ndarray, groups: str
+    areas: np.ndarray,
+    colours: np.ndarray,
+    category_of: np.ndarray,
+    votes: _Votes,
+    majority: np.ndarray,
+    thing: np.ndarray,
+    groups: str,
 ) -> list[Finding]:
+    """`areas`, `colours`, `category_of`: of every colour; `majority`, `thing`: of every instance."""
     findings = []
-    total = int(lengths.sum())
-    unknown = int(lengths[(categories == VOID) & ~np.isin(colours, _VOID_CODES)].sum())
+    total = int(areas.sum())
+    unknown = int(areas[(category_of == VOID) & ~np.isin(colours, _VOID_CODES)].sum())
     if unknown > _UNKNOWN_SHARE * total:
         message = f"{unknown} of {total} pixels have a colour that is in no Cityscapes table: they are void"
         findings.append(warning("unknown_colour", message))
-    made = inside & (pan >= FIRST_INSTANCE)
-    covered = int(lengths[made].sum())
-    other = int(lengths[made & (pan // FIRST_INSTANCE != categories)].sum())
+    made = thing[votes.instance]
+    covered = int(votes.pixels[made].sum())
+    other = int(votes.pixels[made & (category_of[votes.colour] != majority[votes.instance])].sum())
     if other > _DISAGREEMENT_SHARE * covered:
         message = f"{other} of {covered} pixels inside instances have another category in the label map"
         findings.append(warning("instance_disagreement", message))
-    group = int(lengths[~inside & (categories >= FIRST_THING) & (categories != VOID)].sum())
+    outside = areas - np.bincount(votes.colour, weights=votes.pixels, minlength=len(areas))
+    group = int(outside[(category_of >= FIRST_THING) & (category_of != VOID)].sum())
     if group:
         code, fate = ("group_crowd", "crowd regions") if groups == "crowd" else ("group_void", "void, as upstream")
         findings.append(info(code, f"{group} pixels of things belong to no instance: {fate}"))

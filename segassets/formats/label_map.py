@@ -11,6 +11,9 @@ from typing import NamedTuple
 
 import numpy as np
 
+from segassets.formats.compiled import Kernel
+
+KERNEL = Kernel("segassets.formats._label_map_kernel", patience=1 << 23)
 _BLOCK_ROWS = 32  # rows of a block whose transposition stays in the first-level cache
 
 
@@ -33,6 +36,14 @@ class Runs(NamedTuple):
     def painted(self, table: np.ndarray) -> np.ndarray:
         """The map of `table`'s entries (h, w), an entry a run: `table[i]` for the i-th run."""
         return np.repeat(table, self.lengths).reshape(self.shape)
+
+    def changes(self, table: np.ndarray) -> np.ndarray:
+        """Which runs begin a row or differ in `table` (an entry a run) from the run before, bool [n]."""
+        height, width = self.shape
+        new = np.ones(len(table), bool)
+        np.not_equal(table[1:], table[:-1], out=new[1:])
+        new[np.searchsorted(self.starts, np.arange(height) * width)] = True
+        return new
 
 
 def row_runs(values: np.ndarray) -> Runs:
@@ -126,17 +137,31 @@ def joined(
     first, second = runs_of(first), runs_of(second)
     if first.shape != second.shape:
         raise ValueError(f"maps of {first.shape[::-1]} and {second.shape[::-1]} pixels cannot be compared")
-    starts = np.concatenate((first.starts, second.starts))
+    kernel = KERNEL.after(first.shape[0] * first.shape[1])
+    starts, index = (_merged if kernel is None else _compiled_merge(kernel))(first.starts, second.starts)
+    lengths = np.diff(starts, append=first.shape[0] * first.shape[1])
+    return starts, lengths, first.values[index[0]], second.values[index[1]]
+
+
+def _merged(first: np.ndarray, second: np.ndarray) -> tuple[np.ndarray, list[np.ndarray]]:
+    """Two ascending lists of starts as one, and for each of them the index of the run that lies there."""
+    starts = np.concatenate((first, second))
     order = np.argsort(starts, kind="stable")  # merges two sorted lists
     starts = starts[order]
-    of_first = order < len(first.starts)
+    of_first = order < len(first)
     # Of two runs that begin at one pixel the later entry has counted both.
     kept = np.ones(len(starts), bool)
     np.not_equal(starts[1:], starts[:-1], out=kept[:-1])
-    starts = starts[kept]
-    index = [np.cumsum(flags)[kept] - 1 for flags in (of_first, ~of_first)]
-    lengths = np.diff(starts, append=first.shape[0] * first.shape[1])
-    return starts, lengths, first.values[index[0]], second.values[index[1]]
+    return starts[kept], [np.cumsum(flags)[kept] - 1 for flags in (of_first, ~of_first)]
+
+
+def _compiled_merge(kernel):
+    def merged(first: np.ndarray, second: np.ndarray) -> tuple[np.ndarray, list[np.ndarray]]:
+        starts, *index = (np.empty(len(first) + len(second), np.int64) for _ in range(3))
+        count = kernel.join(first, second, starts, *index)
+        return starts[:count], [at[:count] for at in index]
+
+    return merged
 
 
 def pairs(first: np.ndarray | Runs, second: np.ndarray | Runs) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

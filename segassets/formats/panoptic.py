@@ -112,8 +112,7 @@ def content(runs: Runs, table: np.ndarray) -> bytes:
 
     Of runs, not of pixels: neighbours that became equal count as one, so that equal maps have equal digests.
     """
-    kept = np.ones(len(table), bool)
-    kept[1:] = (table[1:] != table[:-1]) | (runs.starts[1:] % runs.shape[1] == 0)
+    kept = runs.changes(table)
     digest = hashlib.sha256(f"{table.dtype}{runs.shape}".encode())
     digest.update(runs.starts[kept].astype("<u4"))
     digest.update(table[kept].astype(table.dtype.newbyteorder("<")))

@@ -15,7 +15,8 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from segassets.formats import _deflate, _zlib, rle
+from segassets.formats import _deflate, _label_deflate, _zlib, rle
+from segassets.formats.label_map import Runs
 
 try:
     from isal import isal_zlib as _isal
@@ -29,6 +30,8 @@ _IEND = b"\x00\x00\x00\x00IEND\xaeB`\x82"
 
 _BATCH_RUNS = 1 << 15  # so that the arrays of a batch stay in the second-level cache
 _RUN_BYTES = 1 << 26  # larger masks would overflow the sums of _deflate
+_SMALL = 1 << 15  # pixels of a map below which zlib is faster
+_RUGGED = 32  # one run in fewer pixels than these: zlib finds more
 _RAGGED = 30  # one run in this many pixels and more: packing pixels is faster than placing runs (measured)
 
 
@@ -68,6 +71,20 @@ def gray_png(array: np.ndarray) -> bytes:
     return _png((h, w), depth, _GREY, _zlib.compress(_filtered_up(octets.reshape(h, -1))))
 
 
+def runs_png(runs: Runs, values: np.ndarray) -> bytes:
+    """The grey PNG of a map whose i-th run has `values[i]`, uint8 or uint16: as `gray_png` of it, and much faster.
+
+    The bytes depend on the map alone when it is large and has few runs: on no library.
+    """
+    if values.dtype not in (np.uint8, np.uint16):
+        raise PngError(f"values are {values.dtype}, expected uint8 or uint16")
+    pixels = runs.shape[0] * runs.shape[1]
+    if not _SMALL <= pixels <= _label_deflate.LARGEST or len(values) * _RUGGED > pixels:
+        return gray_png(runs.painted(values))
+    chunk = _label_deflate.zlib_stream(runs, values, b"IDAT")
+    return _with_idat(_head(runs.shape, 8 * values.itemsize, _GREY), chunk)
+
+
 def rgb_png(array: np.ndarray) -> bytes:
     """A (h, w, 3) uint8 array, channels red, green, blue, as 8-bit RGB PNG."""
     if array.ndim != 3 or array.shape[2] != 3 or array.dtype != np.uint8:
@@ -105,7 +122,7 @@ def codec_versions() -> dict[str, str]:
     """What decides the bytes of the PNGs written here (the pixels never depend on it)."""
     masks = f"zlib {zlib.ZLIB_RUNTIME_VERSION}" if _isal is None else f"isal {_isal_version()}"
     versions = {"label_map_codec": _zlib.version(), "ragged_mask_codec": masks}
-    return {**versions, "rle_backend": rle.BACKEND, "mask_kernel": "runs-1"}
+    return {**versions, "rle_backend": rle.BACKEND, "mask_kernel": "runs-2", "label_map_kernel": "runs-1"}
 
 
 def _isal_version() -> str:

@@ -17,7 +17,7 @@ from segassets.formats.label_map import Runs
 
 _OCTETS = {(8, 0): 1, (16, 0): 2, (8, 2): 3, (8, 6): 4}  # bytes a pixel, by (bit depth, colour type)
 _TYPES = {(8, 0): np.uint8, (16, 0): np.uint16}
-_BLOCK = 1 << 18  # bytes of rows at a time: they stay in the second-level cache
+_BLOCK = 1 << 19  # bytes of rows at a time: they stay in the second-level cache
 _RAGGED = 4  # fewer pixels a run or a compressed byte than these: no label map
 KERNEL = Kernel("segassets.formats._png_kernel", patience=1 << 23)
 
@@ -90,10 +90,11 @@ def _runs(starts: np.ndarray, values: np.ndarray, shape: tuple[int, int], kind: 
     if kind == (16, 0):  # the first byte is the high one
         values = (values >> 8 | values << 8).astype(np.uint16)
     elif kind == (8, 6):
+        opaque = bool((values >> 24 == 255).all())
         values = values & np.uint32(0xFFFFFF)
-        new = np.ones(len(values), bool)
-        new[1:] = (values[1:] != values[:-1]) | (starts[1:] % shape[1] == 0)
-        starts, values = starts[new], values[new]
+        if not opaque:  # neighbours may have differed in their alpha alone
+            kept = Runs(starts, starts, values, shape).changes(values)
+            starts, values = starts[kept], values[kept]
     else:
         values = values.astype(_TYPES.get(kind, np.uint32))
     starts = starts.astype(np.int64)

@@ -17,7 +17,7 @@ import numpy as np
 from PIL import Image, ImageDraw
 from pycocotools import mask as coco
 
-from segassets.formats import cityscapes, cityscapes_items, png_runs
+from segassets.formats import _label_deflate, cityscapes, cityscapes_items, label_map, png_runs
 from segassets.formats import cityscapes_vps as vps
 from segassets.formats import cityscapes_vps_items as vps_items
 from segassets.formats import panoptic_scores as scores
@@ -34,7 +34,8 @@ FRAME = "0005_0025_frankfurt_000000_002176"
 def rows(quick: bool = False) -> list[Row]:
     """All comparisons; `quick`: fewer rounds."""
     rounds = 2 if quick else 5
-    how = "PNGs read by numba" if png_runs.load() else "PNGs decoded by Pillow: numba is not installed"
+    loaded = [kernel.load() for kernel in (png_runs.KERNEL, label_map.KERNEL, _label_deflate.KERNEL)]
+    how = "PNGs read by numba" if all(loaded) else "PNGs decoded by Pillow: numba is not installed"
     maps = Maps(0)
     found = [*images(maps, rounds), *videos(maps, rounds), clip(1 if quick else 3)]
     return [replace(row, note="; ".join(filter(None, (row.note, how)))) for row in found]

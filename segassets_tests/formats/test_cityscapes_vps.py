@@ -17,7 +17,7 @@ from segassets.findings import BadItem
 from segassets.formats import cityscapes_vps as vps
 from segassets.formats import cityscapes_vps_checks as rules
 from segassets.formats import cityscapes_vps_items as items
-from segassets.formats import rle
+from segassets.formats import cityscapes_vps_labels, rle
 from segassets.formats.png import gray_png, rgb_png
 
 GOLDEN = Path(__file__).parents[3] / "shared/golden/cityscapes_vps"
@@ -231,8 +231,14 @@ some_instances = st.sampled_from([0, 24, 999, 1000, 24000, 24005, 25005, 26999, 
 
 
 @settings(max_examples=150, deadline=None)
-@given(st.data(), st.integers(1, 8), st.integers(1, 8), st.booleans())
-def test_panoptic_maps_follow_the_rule_exactly(data, h, w, crowd):
+@given(st.data(), st.integers(1, 8), st.integers(1, 8), st.booleans(), st.sampled_from([1, 20, 1 << 16]))
+def test_panoptic_maps_follow_the_rule_exactly(data, h, w, crowd, many):
+    with pytest.MonkeyPatch.context() as patch:  # also in the way that maps of noise go
+        patch.setattr(cityscapes_vps_labels, "_MANY", many)
+        _follows_the_rule(data, h, w, crowd)
+
+
+def _follows_the_rule(data, h, w, crowd):
     codes = np.array(data.draw(st.lists(some_codes, min_size=h * w, max_size=h * w)), np.uint32).reshape(h, w)
     values = data.draw(st.lists(some_instances, min_size=h * w, max_size=h * w))
     instances = np.array(values, np.uint16).reshape(h, w)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
@@ -49,6 +50,27 @@ def test_pairs_are_all_pixels(h, w, data):
     assert pixels.sum() == h * w
     for x, y, n in zip(a, b, pixels, strict=True):
         assert n == ((first == x) & (second == y)).sum()
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.integers(1, 9), st.integers(1, 300), st.integers(0, 2**32))
+def test_maps_are_joined_alike_with_and_without_the_kernel(h, w, seed):
+    pytest.importorskip("numba")
+    assert label_map.KERNEL.load()
+    rng = np.random.default_rng(seed)
+    first, second = (np.repeat(rng.integers(0, 3, (h, w)), int(rng.integers(1, 40)), 1)[:, :w] for _ in range(2))
+    found = []
+    for wanted in (True, False):
+        label_map.KERNEL.wanted = wanted
+        try:
+            found.append(label_map.joined(first, second))
+        finally:
+            label_map.KERNEL.wanted = True
+    for ours, theirs in zip(*found, strict=True):
+        assert ours.dtype == theirs.dtype
+        np.testing.assert_array_equal(ours, theirs)
+    _, lengths, a, b = found[0]
+    assert (np.repeat(a, lengths) == first.ravel()).all() and (np.repeat(b, lengths) == second.ravel()).all()
 
 
 @settings(max_examples=60, deadline=None)
