@@ -121,73 +121,92 @@ def _adler(low: int, high: int) -> bytes:
 
 def _by_numpy(spans: Spans, prefix: bytes) -> bytes:
     """Counts of all symbols, then the bits of every span at once."""
-    residual, pixels = spans.residual, spans.pixels
-    height, width = spans.shape
-    octets = residual.itemsize
-    zero = residual == 0
-    first = (residual >> 8).astype(np.uint8) if octets == 2 else residual
-    second = residual.astype(np.uint8)
-    lead = np.where(zero, 1, octets)
-    rest = pixels * octets - lead
+    tokens = _tokens(spans)
+    table = _table(_counts(tokens, spans.shape[0]), spans.residual.itemsize)
+    begins = np.ones(len(spans.pixels), bool)
+    np.equal(np.cumsum(spans.pixels)[:-1] % spans.shape[1], 0, out=begins[1:])
+    return _placed(tokens, table, begins, prefix) + _adler(*_sums(spans, begins))
+
+
+class _Tokens(NamedTuple):
+    """What each span becomes: one or two literals, `times` times; a match of `tail` bytes where there are three and more;
+    `full` matches of 258 bytes."""
+
+    first: np.ndarray
+    second: np.ndarray
+    two: np.ndarray
+    times: np.ndarray
+    tail: np.ndarray
+    full: np.ndarray
+
+
+def _tokens(spans: Spans) -> _Tokens:
+    residual, octets = spans.residual, spans.residual.itemsize
+    two = (residual != 0) & (octets == 2)
+    first = np.where(two, residual >> 8 * (octets - 1), residual).astype(np.uint8)
+    literals = 1 + two
+    rest = spans.pixels * octets - literals
     full = rest // LONGEST_MATCH
     tail = rest - full * LONGEST_MATCH
-    match = tail >= 3
-    two = ~zero & (octets == 2)  # spans that begin with two literals
-    again = np.where(match, 0, tail)  # bytes of the tail that are literals; of two-byte pixels, two or none
+    times = np.where(tail < 3, 1 + tail // literals, 1)
+    return _Tokens(first, residual.astype(np.uint8), two, times, tail, full)
 
+
+def _counts(tokens: _Tokens, height: int) -> np.ndarray:
+    """How often each symbol occurs."""
     counts = np.zeros(huffman.SYMBOLS, np.int64)
-    counts[_FILTER_UP] += height
+    counts[_FILTER_UP] = height
     counts[END_OF_BLOCK] = 1
-    times = 1 + np.where(two, again // 2, again)
-    counts[:256] += np.bincount(first, times, 256).astype(np.int64)
-    counts[:256] += np.bincount(second[two], times[two], 256).astype(np.int64)
-    counts += np.bincount(_SYMBOL[tail[match]], minlength=huffman.SYMBOLS)
-    counts[-1] += full.sum()
-    table = _table(counts, octets)
+    counts[:256] += np.bincount(tokens.first, tokens.times, 256).astype(np.int64)
+    counts[:256] += np.bincount(tokens.second[tokens.two], tokens.times[tokens.two], 256).astype(np.int64)
+    counts += np.bincount(_SYMBOL[tokens.tail[tokens.tail >= 3]], minlength=huffman.SYMBOLS)
+    counts[-1] += tokens.full.sum()
+    return counts
 
-    # A span begins with the literal of its filter where it begins a row, and ends with its matches of 258.
+
+def _pieces(tokens: _Tokens, table: _Codes) -> tuple[np.ndarray, np.ndarray]:
+    """(bits, how many: at most 60) of each span, but for its matches of 258."""
     code, bits = table.code, table.bits
-    piece, used = code[first], bits[first]
-    piece = np.where(two, piece | code[second] << used.astype(np.uint64), piece)
-    used = np.where(two, used + bits[second], used)
-    once, once_bits = piece, used
-    for k in range(2):  # the literals of the tail
-        more = again > k if octets == 1 else zero & (again > k) | two & (again == 2) & (k == 0)
-        piece = np.where(more, piece | once << used.astype(np.uint64), piece)
-        used = np.where(more, used + once_bits, used)
-    far = (~zero & (octets == 2)).astype(np.uint64)  # the code of the distance
-    symbol = _SYMBOL[tail]
-    matched = code[symbol] | _EXTRA[tail].astype(np.uint64) << bits[symbol].astype(np.uint64)
-    matched_bits = bits[symbol] + _EXTRA_BITS[tail]
-    matched |= far << matched_bits.astype(np.uint64)
-    piece = np.where(match, piece | matched << used.astype(np.uint64), piece)
-    used = np.where(match, used + matched_bits + 1, used)
+    piece, used = code[tokens.first], bits[tokens.first]
 
-    begins = np.empty(len(pixels), bool)
-    begins[:1] = True
-    np.equal((np.cumsum(pixels)[:-1]) % width, 0, out=begins[1:])
-    full_bits = int(bits[-1]) + 1
-    row_bits = begins * int(bits[_FILTER_UP])
-    ends = 8 * len(prefix) + table.header_bits + np.cumsum(row_bits + used + full * full_bits)
+    def followed(where, after, after_bits):
+        return np.where(where, piece | after << used.astype(np.uint64), piece), np.where(where, used + after_bits, used)
+
+    piece, used = followed(tokens.two, code[tokens.second], bits[tokens.second])
+    once, once_bits = piece, used
+    for k in (1, 2):
+        piece, used = followed(tokens.times > k, once, once_bits)
+    symbol = _SYMBOL[tokens.tail]
+    size = bits[symbol].astype(np.uint64)
+    match = code[symbol] | _EXTRA[tokens.tail].astype(np.uint64) << size
+    size += _EXTRA_BITS[tokens.tail].astype(np.uint64)
+    match |= tokens.two.astype(np.uint64) << size  # the code of the distance
+    return followed(tokens.tail >= 3, match, size.astype(np.int64) + 1)
+
+
+def _placed(tokens: _Tokens, table: _Codes, begins: np.ndarray, prefix: bytes) -> bytes:
+    """Everything up to the end of the block. A span that begins a row has the literal of the row's filter before it."""
+    code, bits = table.code, table.bits
+    piece, used = _pieces(tokens, table)
+    filter_bits, full_bits = int(bits[_FILTER_UP]), int(bits[-1]) + 1
+    head = int.from_bytes(prefix, "little") | table.header << 8 * len(prefix)
+    head_bits = 8 * len(prefix) + table.header_bits
+    ends = head_bits + np.cumsum(begins * filter_bits + used + tokens.full * full_bits)
     stop = int(ends[-1]) + int(bits[END_OF_BLOCK])
     words = np.zeros(stop // 64 + 2, np.uint64)
-    head = int.from_bytes(prefix, "little") | table.header << 8 * len(prefix)
-    for k in range((8 * len(prefix) + table.header_bits + 63) // 64):
+    for k in range((head_bits + 63) // 64):
         words[k] = head >> 64 * k & 0xFFFFFFFFFFFFFFFF
-    at = ends - full * full_bits
+    at = ends - tokens.full * full_bits
     or_pieces(words, at - used, piece)
-    rows = at[begins] - used[begins] - int(bits[_FILTER_UP])
+    rows = (at - used)[begins] - filter_bits
     or_pieces(words, rows, np.full(len(rows), code[_FILTER_UP]))
-    longest = np.flatnonzero(full)
-    n = full[longest]
+    long = np.flatnonzero(tokens.full)
+    n = tokens.full[long]
     step = np.arange(n.sum()) - np.repeat(np.cumsum(n) - n, n)
-    or_pieces(
-        words,
-        np.repeat(at[longest], n) + step * full_bits,
-        np.repeat(code[-1] | far[longest] << np.uint64(bits[-1]), n),
-    )
+    match = code[-1] | tokens.two[long].astype(np.uint64) << np.uint64(bits[-1])
+    or_pieces(words, np.repeat(at[long], n) + step * full_bits, np.repeat(match, n))
     or_pieces(words, ends[-1:], code[END_OF_BLOCK : END_OF_BLOCK + 1])
-    return words.tobytes()[: (stop + 7) // 8] + _adler(*_sums(spans, begins))
+    return words.astype("<u8", copy=False).tobytes()[: (stop + 7) // 8]
 
 
 def _sums(spans: Spans, begins: np.ndarray) -> tuple[int, int]:
