@@ -16,8 +16,8 @@ from segassets.files.folder import Folder
 from segassets.files.paths import Entry
 from segassets.files.ref import Ref
 from segassets.formats.inflate import crc32
+from segassets.store.batch import pieces
 from segassets.store.publish import by_folder, by_folder_in_turn, with_parents
-from segassets.store.stage import pieces
 from segassets.store.store import Store
 
 THREADS = 16

@@ -24,7 +24,8 @@ from segassets.files.folder import Folder
 from segassets.files.ref import files_at
 from segassets.findings import Finding, error, tally
 from segassets.store import handle, locks, manifest, names, publish
-from segassets.store.stage import Place, Stage, stage_marker
+from segassets.store.batch import Place
+from segassets.store.stage import Stage, stage_marker
 
 TOLD = 100  # foreign files that are listed one by one
 

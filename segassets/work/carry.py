@@ -8,7 +8,8 @@ from functools import partial
 from segassets.errors import SegassetsError
 from segassets.findings import Finding
 from segassets.items import File, Made
-from segassets.store.stage import BatchWriter, Stage, Summary
+from segassets.store.batch import BatchWriter, Summary
+from segassets.store.stage import Stage
 from segassets.store.view import StageView
 from segassets.work import engine, packing, plans
 from segassets.work.job import Job

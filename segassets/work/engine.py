@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Protocol
 
 from segassets.settings import Settings
-from segassets.store.stage import Summary
+from segassets.store.batch import Summary
 from segassets.work.node import Sight
 from segassets.work.worker import Task, run_batch
 

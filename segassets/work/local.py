@@ -14,7 +14,7 @@ from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 
 from segassets.errors import SegassetsError
-from segassets.store.stage import Summary
+from segassets.store.batch import Summary
 from segassets.work.node import Sight
 from segassets.work.worker import Task, run_batch, watch_parent
 

@@ -20,7 +20,7 @@ from segassets import __version__
 from segassets.errors import SegassetsError
 from segassets.files.folder import Folder
 from segassets.files.ref import files_at
-from segassets.store.stage import Place, Summary
+from segassets.store.batch import Place, Summary
 from segassets.work.versions import library_versions
 from segassets.work.worker import Task, run_batch
 

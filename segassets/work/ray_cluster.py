@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from segassets.errors import SegassetsError, UsageError
-from segassets.store.stage import Summary
+from segassets.store.batch import Summary
 from segassets.work import node
 from segassets.work.worker import Task
 

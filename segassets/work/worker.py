@@ -27,7 +27,7 @@ from segassets.files.paths import UnsafePath
 from segassets.files.ref import Ref, files_at
 from segassets.findings import BadItem, error
 from segassets.items import File, Made
-from segassets.store.stage import BatchWriter, Place, Summary
+from segassets.store.batch import BatchWriter, Place, Summary
 
 READ_AHEAD = 8  # items on S3, each perhaps of some megabytes
 NAMED = 4  # sources of an item that are listed

@@ -13,7 +13,7 @@ from segassets.files.folder import Folder
 from segassets.files.paths import UnsafePath, check_relative
 from segassets.items import File, Made
 from segassets.sources.raw import Raw
-from segassets.store.stage import BatchWriter, Place
+from segassets.store.batch import BatchWriter, Place
 from segassets.store.store import Store
 from segassets_tests.store.making import INTO, publish, seen
 

@@ -12,8 +12,8 @@ from segassets.files.bucket import Bucket
 from segassets.findings import Finding
 from segassets.items import File, Made
 from segassets.store import locks
+from segassets.store.batch import BatchWriter
 from segassets.store.manifest import Footer
-from segassets.store.stage import BatchWriter
 from segassets.store.store import Store
 
 ASSET, KEY, INTO = "toys/blocks", "red", "toys/red"

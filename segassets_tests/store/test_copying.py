@@ -13,8 +13,8 @@ from segassets.files.folder import Folder
 from segassets.files.ref import Ref
 from segassets.items import File, Made
 from segassets.store import copying
+from segassets.store.batch import BatchWriter
 from segassets.store.manifest import Footer
-from segassets.store.stage import BatchWriter
 from segassets.store.store import Store
 
 DATA = bytes(range(256)) * 4000

@@ -14,7 +14,7 @@ import pyarrow as pa, pyarrow.parquet as pq, io, os
 from segassets.store import manifest
 from segassets.store.manifest import Footer
 from segassets.store.publish import by_folder
-from segassets.store.stage import Summary
+from segassets.store.batch import Summary
 from segassets.store.store import Store
 
 count, store = int(sys.argv[2]), Store(sys.argv[1])

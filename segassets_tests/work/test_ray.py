@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from segassets.errors import PartitionRejected, SegassetsError, UsageError
-from segassets.store.stage import Place
+from segassets.store.batch import Place
 from segassets.store.store import Store
 from segassets.work import node, ray_cluster
 from segassets_tests.store.trees import leftovers, manifests, published
