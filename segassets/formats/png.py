@@ -30,7 +30,7 @@ _IEND = b"\x00\x00\x00\x00IEND\xaeB`\x82"
 
 _BATCH_RUNS = 1 << 15  # so that the arrays of a batch stay in the second-level cache
 _RUN_BYTES = 1 << 26  # larger masks would overflow the sums of _deflate
-_SMALL = 1 << 15  # pixels of a map below which zlib is faster
+_SMALL = 1 << 16  # pixels of a map below which zlib is faster
 _RUGGED = 32  # one run in fewer pixels than these: zlib finds more
 _RAGGED = 30  # one run in this many pixels and more: packing pixels is faster than placing runs (measured)
 
