@@ -44,6 +44,7 @@ class Canvas:
             self._pixels = np.empty(behind.shape, np.uint32)
         self._pixels[:] = behind
         self.picture = picture_of(self._pixels)
+        self.picture.info = background.info.copy()  # Pillow writes a comment that it has read
 
     def paste(self, picture: Image.Image, box: Box, place: tuple[int, int], alpha: Image.Image) -> None:
         """What lies in `box` of the picture (mode RGB), bilinearly made as large as `alpha` (mode L), through it.

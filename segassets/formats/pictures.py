@@ -14,7 +14,7 @@ from contextlib import contextmanager
 import numpy as np
 from PIL import Image
 
-from segassets.formats import png_runs
+from segassets.formats import jpeg_pixels, png_runs
 from segassets.formats.png import gray_png, rgb_png
 
 _FAILURES = (OSError, EOFError, ValueError, IndexError, SyntaxError, Image.DecompressionBombError)
@@ -47,6 +47,9 @@ def opened(data: bytes, name: str = "") -> Image.Image:
     """The picture, decoded. Raises PictureError, in which `name` says whose."""
     with _told(name):
         picture = Image.open(io.BytesIO(data))
+        found = jpeg_pixels.decoded(picture, data)
+        if found is not None:
+            return found
         picture.load()
         return picture
 
