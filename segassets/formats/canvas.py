@@ -54,8 +54,11 @@ class Canvas:
         if self._kernel is None:
             self.picture.paste(resized(picture, alpha.size, BILINEAR, box), place, alpha)
             return
-        rows, weights = resample.with_columns(self._kernel, picture, box, alpha.size, BILINEAR)
-        self._kernel.paste_rows(rows.view(np.uint8), *weights, pixels_of(alpha), self._pixels.view(np.uint8), *place)
+        (x, y), (height, width) = place, self._pixels.shape
+        opacity = pixels_of(alpha)
+        seen = max(min(alpha.height, height - y), 0), max(min(alpha.width, width - x), 0)
+        rows, weights = resample.with_columns(self._kernel, picture, box, BILINEAR, opacity, seen)
+        self._kernel.paste_rows(rows.view(np.uint8), *weights, opacity, self._pixels.view(np.uint8), x, y)
 
 
 @cache

@@ -29,7 +29,7 @@ def pixels_of(picture: Image.Image) -> np.ndarray:
     dtype, raw = _HELD[picture.mode]
     try:
         found = pa.array(picture)
-        octets = found.flatten() if raw == "RGBX" else found
+        octets = found.values if raw == "RGBX" else found
         flat = octets.to_numpy(zero_copy_only=True).view(dtype)
     except ValueError:  # a large picture lies in several pieces
         flat = np.frombuffer(picture.tobytes("raw", raw), dtype)

@@ -45,16 +45,26 @@ def load() -> bool:
 
 
 def with_columns(
-    kernel: ModuleType, picture: Image.Image, box, size: tuple[int, int], how: Image.Resampling
+    kernel: ModuleType,
+    picture: Image.Image,
+    box: tuple[int, int, int, int],
+    how: Image.Resampling,
+    opacity: np.ndarray,
+    seen: tuple[int, int],
 ) -> tuple[np.ndarray, tuple[np.ndarray, np.ndarray, np.ndarray]]:
-    """What `resized` has when only rows are left to be summed: those rows, of `size[0]` pixels, and (first, count,
-    weights) of `size[1]` sums. `kernel`: the module of KERNEL."""
+    """What `resized` has when only rows are left to be summed: those rows, and (first, count, weights) of the sums.
+
+    `kernel`: the module of KERNEL. `opacity`: uint8 (height, width), the size that is asked for; of the first `seen` rows
+    and columns of it. Pixels that only go into sums of which nothing is seen may be anything.
+    """
+    size = opacity.shape[::-1]
     old = box[2] - box[0], box[3] - box[1]
     if _order_of_pillow(kernel)(old, size):
         pixels = _columns(kernel, *_cut_rows(kernel, picture, box, size[1], how), size[0], how)
-    else:
-        pixels = _columns(kernel, pixels_of(picture), box, size[0], how)
-    return pixels, _weights(kernel.BITS, len(pixels), size[1], how)
+        return pixels, _weights(kernel.BITS, size[1], size[1], how)
+    weights = _weights(kernel.BITS, old[1], size[1], how)
+    strips = kernel.strips_seen(opacity, *seen, *weights[:2], old[1])
+    return _columns(kernel, pixels_of(picture), box, size[0], how, strips), weights
 
 
 def _resized(kernel: ModuleType, picture: Image.Image, box, size: tuple[int, int], how: Image.Resampling, order):
@@ -78,13 +88,15 @@ def _rows(kernel: ModuleType, pixels: np.ndarray, height: int, how: Image.Resamp
     return out
 
 
-def _columns(kernel: ModuleType, pixels: np.ndarray, box, width: int, how: Image.Resampling) -> np.ndarray:
-    """What lies in the box, made `width` pixels wide."""
+def _columns(kernel: ModuleType, pixels: np.ndarray, box, width: int, how: Image.Resampling, strips=None) -> np.ndarray:
+    """What lies in the box, made `width` pixels wide; of the columns those that `strips` name, or all."""
     left, top, right, bottom = box
     if right - left == width:
         return np.ascontiguousarray(pixels[top:bottom, left:right])
     out = np.empty((bottom - top, width), pixels.dtype)
-    kernel.weighted_columns(pixels, left, top, right - left, *_weights(kernel.BITS, right - left, width, how), out)
+    weights = _weights(kernel.BITS, right - left, width, how)
+    strips = kernel.all_strips(*out.shape) if strips is None else strips
+    kernel.weighted_columns(pixels, left, top, right - left, *weights, strips, out)
     return out
 
 

@@ -86,6 +86,8 @@ def test_a_kernel_that_mixes_otherwise_is_not_used():
 
     class Wrong:
         BITS = 22
+        strips_seen = staticmethod(resample.KERNEL._module.strips_seen)
+        all_strips = staticmethod(resample.KERNEL._module.all_strips)
         weighted_rows = staticmethod(resample.KERNEL._module.weighted_rows)
         weighted_columns = staticmethod(resample.KERNEL._module.weighted_columns)
 

@@ -68,8 +68,12 @@ def test_a_kernel_that_gives_other_pixels_is_not_used(monkeypatch):
             out[:] = 7
 
         @staticmethod
-        def weighted_columns(pixels, left, top, width, first, count, weights, out):
+        def weighted_columns(pixels, left, top, width, first, count, weights, strips, out):
             out[:] = 7
+
+        @staticmethod
+        def all_strips(rows, columns):
+            return None
 
     assert resample._order_of_pillow(Wrong) is None
     assert not resample.KERNEL.agrees(Wrong)
