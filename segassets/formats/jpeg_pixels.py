@@ -19,7 +19,7 @@ from segassets.formats.pixels import picture_of
 try:
     import simplejpeg as _turbo
 except ImportError:
-    _turbo = None
+    _turbo = None  # the extra is not installed
 
 _SAMPLINGS = (0, 1, 2)  # 4:4:4, 4:2:2, 4:2:0
 _YCBCR = [1, 2, 3]  # JFIF's names of the components; others may mean RGB
