@@ -25,9 +25,17 @@ class Canvas:
     """One frame after the other. `picture` shows the frame; it is of no use once the next one begins."""
 
     def __init__(self) -> None:
-        self.picture = Image.new("RGB", (1, 1))
         self._kernel: ModuleType | None = None
+        self._image = Image.new("RGB", (1, 1))  # the frame where nothing is compiled, else the background
         self._pixels = np.empty((0, 0), np.uint32)
+
+    @property
+    def picture(self) -> Image.Image:
+        if self._kernel is None:
+            return self._image
+        found = picture_of(self._pixels)
+        found.info = self._image.info.copy()  # Pillow writes a comment that it has read
+        return found
 
     def begin(self, background: Image.Image) -> None:
         """A new frame: what there was is gone. `background`: mode RGB; it is left as it is."""
@@ -36,15 +44,12 @@ class Canvas:
 
     def _lay(self, kernel: ModuleType | None, background: Image.Image) -> None:
         self._kernel = kernel
-        if kernel is None:
-            self.picture = background.copy()
-            return
-        behind = pixels_of(background)
-        if self._pixels.shape != behind.shape:
-            self._pixels = np.empty(behind.shape, np.uint32)
-        self._pixels[:] = behind
-        self.picture = picture_of(self._pixels)
-        self.picture.info = background.info.copy()  # Pillow writes a comment that it has read
+        self._image = background if kernel is not None else background.copy()
+        if kernel is not None:
+            behind = pixels_of(background)
+            if self._pixels.shape != behind.shape:
+                self._pixels = np.empty(behind.shape, np.uint32)
+            self._pixels[:] = behind
 
     def paste(self, picture: Image.Image, box: Box, place: tuple[int, int], alpha: Image.Image) -> None:
         """What lies in `box` of the picture (mode RGB), bilinearly made as large as `alpha` (mode L), through it.
@@ -52,7 +57,7 @@ class Canvas:
         `place`: (x, y) of the upper left corner, neither of them below 0; what goes beyond the frame is lost.
         """
         if self._kernel is None:
-            self.picture.paste(resized(picture, alpha.size, BILINEAR, box), place, alpha)
+            self._image.paste(resized(picture, alpha.size, BILINEAR, box), place, alpha)
             return
         (x, y), (height, width) = place, self._pixels.shape
         opacity = pixels_of(alpha)
