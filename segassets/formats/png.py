@@ -85,6 +85,28 @@ def runs_png(runs: Runs, values: np.ndarray) -> bytes:
     return _with_idat(_head(runs.shape, 8 * values.itemsize, _GREY), chunk)
 
 
+def placed_gray_png(values: np.ndarray, x: int, y: int, size: tuple[int, int]) -> bytes:
+    """The bytes of `gray_png` for a map of zeros with `values` at (x, y), as far as they lie on it.
+
+    values: uint8 (rows, columns); x, y: 0 or more; size: (h, w). Only the rows of the values are ever filtered.
+    """
+    h, w = size
+    if values.ndim != 2 or values.dtype != np.uint8 or x < 0 or y < 0:
+        raise PngError(
+            f"values are {values.dtype}{list(values.shape)} at ({x}, {y}), expected uint8 [rows, columns] on it"
+        )
+    raw = np.zeros((h, 1 + w), np.uint8)
+    raw[:, 0] = _FILTER_UP
+    values = values[: max(h - y, 0), : max(w - x, 0)]
+    if values.size:
+        place, rows = raw[:, 1 + x : 1 + x + values.shape[1]], len(values)
+        place[y] = values[0]
+        np.subtract(values[1:], values[:-1], out=place[y + 1 : y + rows])
+        if y + rows < h:
+            np.negative(values[-1], out=place[y + rows])
+    return _png((h, w), 8, _GREY, _zlib.compress(raw))
+
+
 def rgb_png(array: np.ndarray) -> bytes:
     """A (h, w, 3) uint8 array, channels red, green, blue, as 8-bit RGB PNG."""
     if array.ndim != 3 or array.shape[2] != 3 or array.dtype != np.uint8:
