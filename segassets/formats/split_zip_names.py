@@ -13,7 +13,8 @@ from segassets.findings import BadItem, Finding, error
 
 # z01 ... z99, z100: two digits at least, and no leading zero beyond them.
 _SPLIT_NAME = re.compile(
-    r"(?P<stem>.+)\.(?:[zZ](?P<split>[0-9]{2}|[1-9][0-9]{2,5})|(?i:zip)(?:\.(?P<cut>[0-9]{3,6}))?)"
+    r"(?P<stem>.+)\.(?:[zZ](?P<split>[0-9]{2}|[1-9][0-9]{2,5})|(?i:zip)(?:\.(?P<cut>[0-9]{3,6}))?)",
+    re.DOTALL,
 )
 _HALF_DONE = re.compile(r"(?: ?\([0-9]+\)(?=\.)|\.(?:crdownload|incomplete|part|partial|download|tmp|aria2)$)")
 _DRIVE = re.compile(r"[A-Za-z]:")
