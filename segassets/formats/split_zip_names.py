@@ -41,7 +41,8 @@ def order_parts(names: Iterable[str], absent: list[str] | None = None, archive: 
     With a list `absent`, missing parts before the last are put into it and stand in the result, so that the directory
     can be read all the same; `read_directory` then has to be told about them.
 
-    `archive`: the stem that is meant where there are several that differ in upper and lower case.
+    `archive`: the stem that is meant; parts of other archives are left aside. Of stems that differ in upper and lower
+    case only, this spelling is preferred.
 
     Names that are no parts are only looked at for hints (`X (1).z02`, `X.z02.crdownload`, `x.z02` beside `X.zip`).
     Raises BadItem `missing_part` with one finding a missing part that the names give away; that parts are missing at
@@ -52,9 +53,13 @@ def order_parts(names: Iterable[str], absent: list[str] | None = None, archive: 
     copies = {name for name in numbered if _HALF_DONE.search(name)}
     if len(copies) < len(numbered):  # a second download beside the first, not an archive of its own
         numbered = {name: number for name, number in numbered.items() if name not in copies}
+    if archive is not None:
+        numbered = {name: number for name, number in numbered.items() if number[0].lower() == archive.lower()}
     numbered = _one_spelling(numbered, archive)
     stems = sorted({(stem, style) for stem, style, _ in numbered.values()})
     if not numbered:
+        if archive is not None:
+            raise BadItem(*missing_parts([f"{archive}.zip"], names))
         raise BadItem(error("missing_part", f"no part of a zip (.zip, .z01, .zip.001) among {len(names)} names"))
     if len(stems) > 1:
         found = ", ".join(stem + (".zip" if style == "split" else ".zip.001") for stem, style in stems[:5])

@@ -143,8 +143,10 @@ class Raw:
 
 
 def plain_pattern(pattern: str) -> str:
-    """A pattern as a person writes it: of letters in either case, or of those that it must not be, the shortest form."""
-    return re.sub(r"\[!.*?\]", "", re.sub(r"\[([^!\]])[^\]]*\]", r"\1", pattern.removeprefix("./")))
+    """A pattern as a person writes it: of letters in either case, or of those that it must not be, the shortest form;
+    of digits any."""
+    digits = pattern.removeprefix("./").replace("[0-9]*", "*")
+    return re.sub(r"\[!.*?\]", "", re.sub(r"\[([^!\]])[^\]]*\]", r"\1", digits))
 
 
 def matches(pattern: str, path: str) -> bool:

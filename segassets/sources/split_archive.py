@@ -6,6 +6,7 @@ for extraction. Not here: the format (`formats.split_zip*`), the file-system vie
 
 from __future__ import annotations
 
+import glob
 import random
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
@@ -44,10 +45,13 @@ class ArchivePart:
         return files_at(self.root).read(self.path, start, end)
 
 
-def lookalikes(archive: str) -> tuple[str, str]:
-    """Patterns of the files that are parts of an archive or look like some, in whatever case they are written."""
-    stem = "".join(f"[{c}{c.swapcase()}]" if c.isalpha() and c.isascii() else c for c in archive)
-    return f"{stem}.[zZ]*", f"{stem} (*"
+def lookalikes(archive: str) -> tuple[str, ...]:
+    """Patterns of the files that are parts of an archive or look like some, in whatever case they are written.
+
+    Of `X.zebra.zip` and `X (old).zip`, which are archives of their own, they see nothing.
+    """
+    stem = "".join(f"[{c}{c.swapcase()}]" if c.isalpha() and c.isascii() else glob.escape(c) for c in archive)
+    return f"{stem}.[zZ][0-9]*", f"{stem}.[zZ][iI][pP]*", f"{stem} ([0-9]*"
 
 
 def find_parts(raw, archive: str) -> list[str]:

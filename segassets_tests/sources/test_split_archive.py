@@ -172,6 +172,30 @@ def test_what_does_not_lie_in_a_missing_part_can_be_read(tmp_path):
     assert all(data == random.Random(int(name[1:])).randbytes(300) for name, data in made.items())
 
 
+@pytest.mark.parametrize("beside", ["X (old).zip", "X.zebra.zip", "X.z01.zip", "X.zip.zip", "X (1).zip", "xX.zip"])
+def test_a_neighbour_whose_name_only_begins_the_same_is_an_archive_of_its_own(tmp_path, beside):
+    write(tmp_path / "raw", {**split_zip(MEMBERS, 3000), beside: b"another archive"})
+    assert unpack(tmp_path / "raw") == (dict(MEMBERS), [])
+    stem = beside.removesuffix(".zip")
+    write(tmp_path / "raw", {beside: split_zip([("other", b"1")], 10**6)["X.zip"]})
+    assert unpack(tmp_path / "raw", stem) == ({"other": b"1"}, [])
+
+
+def test_neighbours_of_other_archives_are_not_among_what_is_read(tmp_path):
+    names = ["X.z01", "X.Z02", "x.zip", "X (1).z02", "X.z03.crdownload"]
+    write(tmp_path / "raw", dict.fromkeys([*names, "X (old).zip", "X.zebra.zip", "Xz.zip"], b""))
+    assert sorted(archive_folder(str(tmp_path / "raw"), "X").paths) == sorted(names)
+    write(tmp_path / "raw", {"X [1].zip": b""})
+    assert archive_folder(str(tmp_path / "raw"), "X [1]").paths == ["X [1].zip"]
+
+
+@pytest.mark.parametrize("there", [["X (1).z01", "X (1).zip"], ["X.zip.crdownload"], ["X.zebra.zip", "X (1).zip"]])
+def test_an_archive_of_which_only_look_alikes_are_there_is_missing(tmp_path, there):
+    write(tmp_path / "raw", dict.fromkeys(there, b"x"))
+    with pytest.raises(BadItem, match=r"X\.zip is not there.* looks like it"):
+        read_archive(archive_folder(str(tmp_path / "raw"), "X"), "X")
+
+
 def test_a_part_of_another_size_than_was_downloaded_is_named(tmp_path):
     write(tmp_path / "raw", split_zip(MEMBERS, 3000))
     _, parts = read_archive(archive_folder(str(tmp_path / "raw"), "X"), "X")
