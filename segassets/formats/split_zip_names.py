@@ -19,6 +19,7 @@ _SPLIT_NAME = re.compile(
 _HALF_DONE = re.compile(r"(?: ?\([0-9]+\)(?=\.)|\.(?:crdownload|incomplete|part|partial|download|tmp|aria2)$)")
 _DRIVE = re.compile(r"[A-Za-z]:")
 _MAX_MISSING_NAMED = 20
+MAX_GAPS = 1000  # that are filled, so that what is there can be read; the most parts that are known are 200
 
 
 def part_number(name: str) -> tuple[str, str, int | None] | None:
@@ -46,7 +47,7 @@ def order_parts(names: Iterable[str], absent: list[str] | None = None, archive: 
 
     Names that are no parts are only looked at for hints (`X (1).z02`, `X.z02.crdownload`, `x.z02` beside `X.zip`).
     Raises BadItem `missing_part` with one finding a missing part that the names give away; that parts are missing at
-    the end is known only to the end record. Raises BadItem `several_archives` when the parts have several stems.
+    the end, or that one is too many, is known only to the end record. Raises BadItem `several_archives` when the parts have several stems.
     """
     names = list(names)
     numbered = {name: number for name in names if (number := part_number(name)) is not None}
@@ -70,13 +71,13 @@ def order_parts(names: Iterable[str], absent: list[str] | None = None, archive: 
     have = {number for number, _ in pieces}
     width = len(pieces[0][1]) - len(stem) - len(".zip.") if style == "cut" else 2
     upper = any(name.removeprefix(stem).isupper() for name in numbered)
-    gaps = sorted(set(range(1, max(have, default=0) + 1)) - have)[: _MAX_MISSING_NAMED + 1]
+    gaps = sorted(set(range(1, max(have, default=0) + 1)) - have)[: MAX_GAPS + 1]
     prefix = f"{stem}.zip." if style == "cut" else f"{stem}.{'Z' if upper else 'z'}"
     missing = [f"{prefix}{number:0{width}d}" for number in gaps]
     if style == "split" and not last:
         missing.append(f"{stem}.{'ZIP' if upper else 'zip'}")
     others = [name for name in names if name not in numbered]
-    if missing and (absent is None or not last or len(missing) > _MAX_MISSING_NAMED):
+    if missing and (absent is None or not last or len(missing) > MAX_GAPS):
         raise BadItem(*missing_parts(missing, others))
     if missing:
         absent += missing
