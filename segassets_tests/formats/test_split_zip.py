@@ -26,7 +26,7 @@ from segassets.formats.split_zip import (
     read_directory,
     safe_name,
 )
-from segassets.formats.split_zip_members import members_of
+from segassets.formats.split_zip_members import common_top, members_of
 from segassets.formats.split_zip_records import decode_name
 
 GOLDEN = Path(__file__).parents[3] / "shared/golden/maggie"
@@ -236,6 +236,22 @@ def test_a_cut_part_is_found_and_stops_the_merge(lost, part):
     assert code_of(parts) == {("truncated_part", part)}
     with pytest.raises(BadItem, match="truncated_part"):
         merge_plan(read_directory(parts))
+
+
+@pytest.mark.parametrize(("descriptors", "told"), [(False, "100 bytes are missing"), (True, "at least 84 bytes")])
+def test_the_number_of_bytes_that_a_cut_part_lacks_is_right(descriptors, told):
+    blobs = split_zip(MEMBERS, 900, descriptors=descriptors)
+    (finding,) = read_directory(parts_of({**blobs, "X.z04": blobs["X.z04"][:-100]})).findings
+    assert (finding.code, finding.part) == ("truncated_part", "X.z04")
+    assert finding.message.startswith(told)
+
+
+@pytest.mark.parametrize(
+    ("names", "top"),
+    [(["./X/a", "./X/b/"], "X/"), (["X//a", "./X/b"], "X/"), (["./a", "./b"], ""), (["X/a", "../b"], ""), (["X/a"], "X/")],
+)  # fmt: skip
+def test_the_folder_that_all_members_share(names, top):
+    assert common_top(names) == top
 
 
 def test_bytes_lost_inside_a_part_are_found():

@@ -186,3 +186,9 @@ def test_a_file_with_an_odd_name_stops_nobody(place, tmp_path):
     for what in ("sa1b", "maggie", "cityscapes"):
         place.run("status", what)
     place.run("materialize", "sa1b", "--dry-run")
+
+
+def test_a_top_folder_that_is_written_with_a_dot_is_not_repeated(place, tmp_path):
+    write(tmp_path / "raw/maggie", {"Dot.zip": plain_zip([("./Dot/x/a", b"1"), ("./Dot/b", b"2")])})
+    place.run("materialize", "maggie/members")
+    assert (tmp_path / "store/maggie/Dot/x/a").read_bytes() == b"1" and (tmp_path / "store/maggie/Dot/b").is_file()

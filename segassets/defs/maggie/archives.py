@@ -95,7 +95,7 @@ def archive_index(raw, partition, download):
     return files(rows=index_columns(members_of(directory), names), findings=findings)
 
 
-@artifact("maggie/members", ARCHIVES, into="maggie/{partition}", reads=lookalikes, code_version="2")
+@artifact("maggie/members", ARCHIVES, into="maggie/{partition}", reads=lookalikes, code_version="3")
 def members(archive_index, raw, partition):
     """The members as files, straight from the parts; every CRC checked, unsafe names refused.
 
