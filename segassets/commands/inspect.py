@@ -34,6 +34,8 @@ def inspect(layout: str, path: Path, options: Mapping[str, str]) -> Inspected:
         raise UsageError(f"there is no layout {layout!r}; there are {', '.join(LAYOUTS)}")
     if not path.exists():
         raise UsageError(f"{path} does not exist")
+    if not (path.is_file() or path.is_dir()):  # opening a pipe would wait for ever
+        raise UsageError(f"{path} is neither a file nor a folder: name the one that holds the data")
     return LAYOUTS[layout](path, options)
 
 
