@@ -47,7 +47,7 @@ def read_directory(parts: Sequence[Part], absent: Container[str] = (), published
 
     Reads the head of every part, the end of the last, the directory, and the local headers of the first and the last
     member of every part; never member data. `Directory.findings` says what is wrong with members (errors), and
-    `missing_part` (errors), `extra_part`, `trailing_bytes` (warnings), `raw_split` (info).
+    `missing_part` (errors), `extra_part`, `leading_bytes`, `trailing_bytes` (warnings), `raw_split` (info).
     Parts whose name is in `absent` are missing and have size 0: where the end record speaks of them, or of more than
     there are, they are errors among the findings, and the members in them are `Directory.lost`.
     `published`: of how many parts a published set of this name consists, where that is known.
@@ -163,11 +163,15 @@ def _read(
     if from_end > joined.total:
         raise BadItem(error("no_end_record", "the end record is not in this part", part=parts[-1].name))
     end = read_end(joined, joined.total - from_end)
-    start = _directory_start(joined, end, kind)
-    entries, raw = read_entries(joined, end, start)
+    leading = _leading_bytes(joined, end) if kind == "single" else 0
+    start = _directory_start(joined, end, kind) if not leading else end.directory_offset + leading
+    entries, raw = read_entries(joined, end, start, leading)
     head = joined.read(0, min(4, joined.total))
     first = min((entry.position for entry in entries), default=start)
-    marker = 4 if head in SPANNING_MARKERS and first >= 4 else 0
+    marker = leading or (4 if head in SPANNING_MARKERS and first >= 4 else 0)
+    if leading:
+        message = f"{leading} bytes lie before the archive, as in a program that unpacks itself; they are left out"
+        findings = [*findings, warning("leading_bytes", message, part=parts[-1].name)]
     if end.trailing:
         message = f"{end.trailing} bytes follow the archive; they are ignored"
         findings = [*findings, warning("trailing_bytes", message, part=parts[-1].name)]
@@ -175,6 +179,16 @@ def _read(
     there = [entry for index, entry in enumerate(entries) if index not in lost]
     layout = layout_findings(joined, there, start, end, kind)
     return Directory(parts, entries, kind, end, start, marker, raw, [*findings, *layout], lost)
+
+
+def _leading_bytes(joined: Joined, end: EndRecord) -> int:
+    """How many bytes lie before a zip, when its offsets do not count them: the directory ends at the end record."""
+    start = end.limit - end.directory_size
+    leading = start - end.directory_offset
+    if leading <= 0 or end.directory_size < 4 or joined.read(start, start + 4) != CENTRAL_SIGNATURE:
+        return 0
+    stated = joined.read(end.directory_offset, end.directory_offset + 4)
+    return leading if stated != CENTRAL_SIGNATURE else 0
 
 
 def _lost(parts: Sequence[Part], entries: list[Entry], end_disk: int, absent: Container[str]) -> dict[int, str]:

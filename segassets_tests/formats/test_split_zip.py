@@ -196,6 +196,28 @@ def test_trailing_bytes_are_ignored_with_a_warning():
     assert contents(merged(parts_of(blobs))) == MEMBERS
 
 
+@pytest.mark.parametrize("wide", [False, True])
+def test_bytes_before_a_zip_are_told_and_left_out(wide):
+    whole = plain_zip([(f"{i}", b"") for i in range(66_000)]) if wide else plain_zip()
+    parts = parts_of({"X.zip": b"#!/bin/sh\nexit\n" + whole})
+    directory = read_directory(parts)
+    assert [(f.code, f.severity) for f in directory.findings] == [("leading_bytes", "warning")]
+    assert directory.findings[0].message.startswith("15 bytes")
+    assert merged(parts) == whole
+    for entry in directory.entries[:8]:
+        packed = directory.joined.read(*data_range(directory, entry))
+        assert wide or zlib.decompress(packed, -15) == dict(MEMBERS)[entry.name]
+
+
+def test_a_directory_that_is_not_there_at_all_is_no_matter_of_leading_bytes():
+    whole = plain_zip()
+    start = read_directory(parts_of({"X.zip": whole})).start
+    assert code_of(parts_of({"X.zip": whole[:start] + b"?" + whole[start + 1 :]})) == {("bad_directory", "X.zip")}
+    assert code_of(parts_of({"X.zip": b"?" * 9 + whole[:start] + b"?" + whole[start + 1 :]})) == {
+        ("bad_directory", "X.zip")
+    }
+
+
 def test_extra_parts_are_named_and_never_used():
     blobs = split_zip(MEMBERS, 3000)
     last = blobs.pop("X.zip")

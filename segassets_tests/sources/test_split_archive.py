@@ -318,6 +318,11 @@ def test_parts_too_many_are_named_and_no_others_are_asked_for(tmp_path, surplus)
     assert len(where) == 4 and unpack(tmp_path / "raw") == (dict(SPREAD), [])
 
 
+def test_members_behind_leading_bytes(tmp_path):
+    write(tmp_path / "raw", {"X.zip": bytes(70_000) + split_zip(MEMBERS, 10**6)["X.zip"]})
+    assert unpack(tmp_path / "raw") == (dict(MEMBERS), [])
+
+
 def test_one_too_many_and_one_missing(tmp_path):
     parts = {**split_zip(SPREAD, 900), "X.z09": b"of another set", "X (1).z02": b""}
     write(tmp_path / "raw", {name: data for name, data in parts.items() if name != "X.z02"})
