@@ -88,7 +88,7 @@ def _open(
         used = _with_gaps(parts, disks)
         last = parts[-1].name
         known = (
-            f"; {last} speaks of {disks} parts, {len(there)} are there: if those are all, {last} is from another upload"
+            f"; {last} speaks of {disks} parts, there are {len(there)}: if that is all, {last} is from another upload"
         )
     names = {part.name for part in there}
     gone = [part.name for part in used if part.name not in names]

@@ -49,6 +49,15 @@ def test_a_pipe_is_nothing_to_be_inspected(tmp_path, call, layout):  # noqa: F81
     assert said.status == 2 and "X.zip" in said.err
 
 
+@pytest.mark.parametrize("name", ["odd\\folder", os.fsdecode(b"caf\xe9"), "new\nline"])
+def test_a_folder_of_an_odd_name_is_to_be_renamed(tmp_path, call, name):  # noqa: F811
+    (tmp_path / name).mkdir()
+    (tmp_path / name / "X.zip").write_bytes(b"")
+    for path in (tmp_path / name, tmp_path / name / "X.zip"):
+        said = call("inspect", "split_zip", path)
+        assert said.status == 2 and "rename it" in said.err
+
+
 def test_crcs_are_checked_of_what_is_there_when_a_part_is_missing(tmp_path, call):  # noqa: F811
     members = [(f"f{k}", random.Random(k).randbytes(300)) for k in range(12)]
     parts = split_zip(members, 900)
