@@ -20,7 +20,7 @@ from segassets.findings import BadItem, error, warning
 from segassets.formats.matting_dataset import Folders, Layout, clip_problem
 from segassets.formats.matting_inspect import by_sample, files_of, of_no_sample, unread
 from segassets.formats.matting_items import SAMPLE_ROWS, check_samples
-from segassets.formats.matting_layouts import find_root, further_masks, image_folder, judge
+from segassets.formats.matting_layouts import find_root, further_masks, has_split, judge, nested_roots
 from segassets.formats.matting_trimaps import trimaps_of
 from segassets.sources.split_archive import lookalikes
 from segassets.sources.split_archive_tree import dataset_tree
@@ -87,11 +87,11 @@ def _reads(dataset: str) -> tuple[str, ...]:
 
 
 def _listing(spec: MattingDataset, raw, split: str):
-    """(tree below the loader's root, its paths as the loader makes them: path → path in the dataset's folder)."""
+    """(tree below the loader's root, what the loader's own paths have before those of the tree)."""
     tree = dataset_tree(raw, spec.dataset)
     prefix, added = find_root(tree.refs, spec.loader(split), spec.dataset)
-    below = tree.below(prefix)
-    return below, added
+    nested = nested_roots(tree.refs, spec.loader(split), spec.dataset)
+    return replace(tree.below(prefix), findings=(*tree.findings, *nested)), added
 
 
 def samples_asset(spec: MattingDataset, splits: dg.PartitionsDefinition) -> dg.AssetsDefinition:
@@ -154,14 +154,8 @@ def samples_asset(spec: MattingDataset, splits: dg.PartitionsDefinition) -> dg.A
 
 def _has_other_split(spec: MattingDataset, raw, split: str) -> bool:
     """Whether another split is there and this one is not: subsets are everyday."""
-    tree = dataset_tree(raw, spec.dataset)
-    for other in spec.splits:
-        layout = spec.loader(other)
-        prefix, added = find_root(tree.refs, layout, spec.dataset)
-        wanted = f"{image_folder(layout)}/"
-        if other != split and any((added + path[len(prefix) :]).startswith(wanted) for path in tree.refs):
-            return True
-    return False
+    refs = dataset_tree(raw, spec.dataset).refs
+    return any(has_split(refs, spec.loader(other), spec.dataset) for other in spec.splits if other != split)
 
 
 def count_findings(spec: MattingDataset, split: str, found: int, strict: bool) -> list:
