@@ -58,6 +58,8 @@ class MattingDataset(dg.Component, dg.Model, dg.Resolvable):
             )
         if not self.splits:
             raise UsageError(f"{self.dataset} has no splits: name at least one")
+        if twice := sorted({split for split in self.splits if self.splits.count(split) > 1}):
+            raise UsageError(f"{self.dataset}: splits: {', '.join(twice)} is there twice")
         clip = (self.clip_length or None, self.clip_overlap if self.clip_overlap != -1 else None)
         if told := clip_problem(self.mode, *clip):
             raise UsageError(f"{self.dataset}: {told}")
