@@ -59,6 +59,21 @@ def test_a_number_beyond_is_made_when_it_is_named(place):
     assert len(list(place.published.handle("maggie/synthetic_images", "00200-00299").records())) == 100
 
 
+def test_a_clip_with_fewer_alphas_than_frames_is_told_once(tmp_path):
+    for path, data in matting.files():
+        if "/sources/video/" in path:
+            target = tmp_path / "raw" / path
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_bytes(data)
+    alphas = sorted((tmp_path / "raw/maggie/sources/video").glob("**/pha/clip_0/*"))
+    alphas[1].unlink()
+    place = Place.below(tmp_path)
+    place.run("materialize", "maggie/synthetic_videos", "--partition", "train-easy-00000-00099")
+    told = [finding for finding in place.findings("maggie/synthetic_videos") if finding["code"] == "frames_differ"]
+    assert [finding["severity"] for finding in told] == ["warning"]
+    assert told[0]["path"].endswith("fgr/clip_0") and f"no alpha of {alphas[1].stem}" in told[0]["message"]
+
+
 def test_people_on_a_checkerboard():
     photograph = np.full((40, 60, 3), 50, np.uint8)
     left, right = np.zeros((2, 40, 60), np.uint8)

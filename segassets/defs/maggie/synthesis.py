@@ -8,10 +8,10 @@ import dagster as dg
 from segassets.artifact import artifact
 from segassets.defs.maggie import show
 from segassets.errors import Skip, UsageError
-from segassets.findings import BadItem, error
+from segassets.findings import BadItem, error, warning
 from segassets.formats.synthesis import chosen
 from segassets.formats.synthesis_items import IMAGE_ROWS, synthetic_image
-from segassets.formats.synthesis_lists import plain_path, read_list
+from segassets.formats.synthesis_lists import plain_path, read_list, unlike_frames
 from segassets.formats.synthesis_video import NUMBERS, drawn
 from segassets.formats.synthesis_video_items import VIDEO_ROWS, synthetic_video
 from segassets.work.plans import Items, each
@@ -196,14 +196,16 @@ def synthetic_videos(raw, partition, *, lossless: bool = False):
         raise BadItem(
             error("too_few_backgrounds", "no background is listed, one is drawn for every video", path=lists[1])
         )
-    items = []
+    items, unlike = [], {}
     for number in _numbers(split, level, int(first), int(last)):
         picked, _ = drawn(number, level, len(people))
         clips = [(people[k], frames[people[k]], frames.get(_alpha_folder(people[k]))) for k in picked]
         items.append({"number": number, "clips": clips})
+        unlike |= {name: _unlike(name, colours, alphas) for name, colours, alphas in clips if name not in unlike}
     return each(
         Items(items, "number", batch_items=2),
         synthetic_video,
+        findings=[finding for name in sorted(unlike) for finding in unlike[name]],
         folder=f"{split}/{level}",
         level=level,
         list_length=len(people),
@@ -212,6 +214,14 @@ def synthetic_videos(raw, partition, *, lossless: bool = False):
         backgrounds={name: frames.get(name) or [raw.ref(f"{below}{name}")] for name in backs},
         lossless=lossless,
     )
+
+
+def _unlike(clip, colours, alphas):
+    """A warning where frames and alphas of a clip do not go together; upstream looks at their order only."""
+    names = [[ref.path.rpartition("/")[2] for ref in refs] for refs in (colours, alphas or ())]
+    told = unlike_frames(*names) if alphas is not None else None
+    remedy = f"complete {VIDEO_SOURCES}{_alpha_folder(clip)}, or take the clip off the list"
+    return [warning("frames_differ", f"{told}; {remedy}", path=f"{VIDEO_SOURCES}{clip}")] if told else []
 
 
 def _alpha_folder(clip):
