@@ -40,9 +40,8 @@ def unlike_frames(frames: Sequence[str], alphas: Sequence[str]) -> str | None:
     missing, extra = sorted(set(stems) - set(masks)), sorted(set(masks) - set(stems))
     if stems == masks or (len(stems) == len(masks) and len(missing) == len(set(stems))):
         return None
-    told = [f"no {what} {', '.join(names[:3])}{', ...' if len(names) > 3 else ''}"
-            for what, names in (("alpha of", missing), ("frame of the alpha", extra)) if names]  # fmt: skip
-    counts = f"{len(frames)} frames, {len(alphas)} alphas"
-    return (
-        f"{', '.join([counts, *told])}: they are paired by order, as upstream does, so that frames get another's alpha"
-    )
+    told = [f"{len(frames)} frames, {len(alphas)} alphas"]
+    for what, names in (("alpha of", missing), ("frame of the alpha", extra)):
+        if names:
+            told.append(f"no {what} {', '.join(names[:3])}{', ...' if len(names) > 3 else ''}")
+    return ", ".join(told)

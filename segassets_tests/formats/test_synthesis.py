@@ -185,15 +185,14 @@ def test_lists_with_a_byte_order_mark_and_windows_lines():
     [
         (["0.jpg", "1.jpg"], ["0.png", "1.png"], None),
         (["f0.jpg", "f1.jpg"], ["a0.png", "a1.png"], None),
-        (["0.jpg", "1.jpg", "2.jpg"], ["0.png", "2.png"], "3 frames, 2 alphas, no alpha of 1:"),
-        (["0.jpg"], ["0.png", "1.png"], "1 frames, 2 alphas, no frame of the alpha 1:"),
-        (["0.jpg", "1.jpg"], ["1.png", "2.png"], "2 frames, 2 alphas, no alpha of 0, no frame of the alpha 2:"),
-        (["f0.jpg", "f1.jpg"], ["a0.png"], "2 frames, 1 alphas, no alpha of f0, f1"),
+        (["0.jpg", "1.jpg", "2.jpg"], ["0.png", "2.png"], "3 frames, 2 alphas, no alpha of 1"),
+        (["0.jpg"], ["0.png", "1.png"], "1 frames, 2 alphas, no frame of the alpha 1"),
+        (["0.jpg", "1.jpg"], ["1.png", "2.png"], "2 frames, 2 alphas, no alpha of 0, no frame of the alpha 2"),
+        (["f0.jpg", "f1.jpg"], ["a0.png"], "2 frames, 1 alphas, no alpha of f0, f1, no frame of the alpha a0"),
     ],
 )
 def test_frames_and_alphas_that_do_not_go_together(frames, alphas, told):
-    said = unlike_frames(frames, alphas)
-    assert said is None if told is None else said.startswith(told)
+    assert unlike_frames(frames, alphas) == told
 
 
 def test_a_picture_that_has_not_the_size_of_its_alpha_is_told():

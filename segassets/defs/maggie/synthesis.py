@@ -200,8 +200,9 @@ def synthetic_videos(raw, partition, *, lossless: bool = False):
     for number in _numbers(split, level, int(first), int(last)):
         picked, _ = drawn(number, level, len(people))
         clips = [(people[k], frames[people[k]], frames.get(_alpha_folder(people[k]))) for k in picked]
-        items.append({"number": number, "clips": clips})
         unlike |= {name: _unlike(name, colours, alphas) for name, colours, alphas in clips if name not in unlike}
+        if not any(finding.severity == "error" for name, _, _ in clips for finding in unlike[name]):
+            items.append({"number": number, "clips": clips})
     return each(
         Items(items, "number", batch_items=2),
         synthetic_video,
@@ -217,11 +218,19 @@ def synthetic_videos(raw, partition, *, lossless: bool = False):
 
 
 def _unlike(clip, colours, alphas):
-    """A warning where frames and alphas of a clip do not go together; upstream looks at their order only."""
-    names = [[ref.path.rpartition("/")[2] for ref in refs] for refs in (colours, alphas or ())]
-    told = unlike_frames(*names) if alphas is not None else None
-    remedy = f"complete {VIDEO_SOURCES}{_alpha_folder(clip)}, or take the clip off the list"
-    return [warning("frames_differ", f"{told}; {remedy}", path=f"{VIDEO_SOURCES}{clip}")] if told else []
+    """A finding where frames and alphas of a clip do not go together: upstream pairs them by their order."""
+    if alphas is None:
+        return []
+    told = unlike_frames(*([ref.path.rpartition("/")[2] for ref in refs] for refs in (colours, alphas)))
+    if told is None:
+        return []
+    where = f"{VIDEO_SOURCES}{clip}"
+    remedy = f"complete it and {VIDEO_SOURCES}{_alpha_folder(clip)}, or take the clip off the list"
+    if len(colours) < len(alphas):
+        told = f"{told}: upstream fails where it draws an alpha without a frame, videos with this clip are left out"
+        return [error("frames_differ", f"{told}; {remedy}", path=where)]
+    told = f"{told}: paired by order, as upstream does, so that a frame gets another's alpha"
+    return [warning("frames_differ", f"{told}; {remedy}", path=where)]
 
 
 def _alpha_folder(clip):
