@@ -8,10 +8,10 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from segassets.files.paths import UnsafePath, check_relative
-from segassets.files.ref import Ref
+from segassets.files.ref import Ref, files_at
 from segassets.findings import BadItem, Finding, error
 from segassets.formats.split_zip import safe_name
 from segassets.formats.split_zip_members import Member
@@ -23,7 +23,7 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 class Refused(Ref):
     """Stands where a `Ref` does; reading it raises BadItem with the finding that says `why`."""
 
-    why: Finding | None = None
+    why: Finding = field(kw_only=True)
 
     def read(self, limit: int | None = None) -> bytes:
         raise BadItem(self.why)
@@ -49,9 +49,9 @@ def without_unsafe(refs: Mapping[str, Ref]) -> dict[str, Ref]:
     return kept
 
 
-def broken_links(folder: str, paths: Iterable[str]) -> dict[str, Ref]:
+def broken_links(folder: str, paths: Iterable[str]) -> dict[str, Refused]:
     """Those of the paths below a folder on disk that are symbolic links to nothing."""
-    found: dict[str, Ref] = {}
+    found: dict[str, Refused] = {}
     for path in paths:
         place = os.path.join(folder, path)
         if os.path.islink(place) and not os.path.exists(place):
@@ -60,6 +60,17 @@ def broken_links(folder: str, paths: Iterable[str]) -> dict[str, Ref]:
             told += "pull, a new download), or remove the link"
             found[shown] = Refused(folder, shown, why=error("unreadable", told, path=shown))
     return found
+
+
+def broken_in(raw, folder: str) -> list[Finding]:
+    """An error for every symbolic link to nothing in a folder of a raw folder, which its listing does not show."""
+    files = files_at(raw.root)
+    local = getattr(files, "path", None)
+    if local is None:
+        return []
+    place = f"{raw.dataset}/{folder}"
+    broken = broken_links(local(place), (name for name in files.names(place) if f"{folder}/{name}" not in raw))
+    return [replace(ref.why, path=f"{folder}/{name}") for name, ref in broken.items()]
 
 
 def members_without_path(members: Iterable[Member], archive: str) -> tuple[dict[str, Ref], list[Finding]]:

@@ -37,7 +37,7 @@ class Tree:
     @property
     def refused(self) -> dict[str, Finding]:
         """Path → why it cannot be read."""
-        return {path: ref.why for path, ref in self.refs.items() if isinstance(ref, Refused) and ref.why is not None}
+        return {path: ref.why for path, ref in self.refs.items() if isinstance(ref, Refused)}
 
     def below(self, prefix: str) -> Tree:
         """The part of it below a folder, by paths from there."""

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from segassets.formats.png import gray_png
+from segassets.sample import matting
 from segassets_tests.commands.conftest import call  # noqa: F401
 from segassets_tests.formats.test_matting_layouts import jpeg
 from segassets_tests.maggie.test_archives import write
@@ -152,3 +153,19 @@ def test_names_that_no_file_can_be_published_under_cost_their_sample(tmp_path, c
     assert {f["image"] for f in json.loads(said.out)["findings"] if f["code"] == "unsafe_path"} == {
         r"two\nlines", r"back\slash", r"caf\xe9"
     }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("what", "partition", "link"),
+    [
+        ("synthetic_images", "00000-00099", "image/HHM/train/images/person_0.jpg"),
+        ("synthetic_images", "00000-00099", "image/BG-20K/train/room_9.jpg"),
+        ("synthetic_videos", "train-easy-00000-00099", "video/people/train/pha/clip_0/00009.png"),
+    ],
+)
+def test_links_to_nothing_among_the_sources_of_synthesis_are_told(tmp_path, what, partition, link):
+    write(tmp_path / "raw", {path: data for path, data in matting.files() if "/sources/" in path})
+    broken(tmp_path / "raw/maggie/sources" / link)
+    place = Place.below(tmp_path)
+    place.run("materialize", f"maggie/{what}", "--partition", partition, status=1)
+    assert [(f["code"], f["path"]) for f in place.findings(f"maggie/{what}")] == [("unreadable", f"sources/{link}")]

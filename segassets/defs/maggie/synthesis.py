@@ -14,6 +14,7 @@ from segassets.formats.synthesis_items import IMAGE_ROWS, synthetic_image
 from segassets.formats.synthesis_lists import plain_path, read_list, unlike_frames
 from segassets.formats.synthesis_video import NUMBERS, drawn
 from segassets.formats.synthesis_video_items import VIDEO_ROWS, synthetic_video
+from segassets.sources.refused import broken_in
 from segassets.work.plans import Items, each
 
 IMAGES, RANGE = 50_000, 100
@@ -119,6 +120,9 @@ def synthetic_images(
     backgrounds = _files_of(raw, f"{below}{plain_path(bg_root)}/", "", set())
     _enough(len(people), 4, "image_root", image_root, IMAGE_ROOT)
     _enough(len(backgrounds), 1, "bg_root", bg_root, BG_ROOT)
+    # One picture less in a list, and every number is made of others.
+    if broken := [*broken_in(raw, below + plain_path(image_root)), *broken_in(raw, below + plain_path(bg_root))]:
+        raise BadItem(*broken)
     items = []
     alphas = {path: _alpha_path(path) for path in people}
     missing = [path for path in people if alphas[path] not in raw]
@@ -188,6 +192,8 @@ def synthetic_videos(raw, partition, *, lossless: bool = False):
         for name in [*people, *backs]
         if name not in frames and f"{below}{name}" not in raw
     ]
+    for folder in dict.fromkeys([*people, *map(_alpha_folder, people), *backs]):
+        findings += broken_in(raw, f"{below}{folder}") if folder in frames else []
     if findings:
         raise BadItem(*findings)
     if len(people) < 4:
