@@ -20,6 +20,7 @@ from segassets.work.make import Outcome
 log = logging.getLogger("segassets")
 
 MAX_BYTES = 48_000
+MAX_SIDE = 4000  # pixels of a preview
 MAX_FINDINGS = 50
 MAX_INPUTS = 50
 
@@ -65,11 +66,10 @@ def _shown(outcome: Outcome) -> dict[str, Any]:
     if show is None:
         return {}
     try:
-        shown = show(outcome.view, **outcome.job.arguments())
+        return {name: _value(value) for name, value in show(outcome.view, **outcome.job.arguments()).items()}
     except Exception as problem:
         log.warning("%s: no preview: %s: %s", outcome.job.label, type(problem).__name__, problem)
         return {"preview": f"none: {type(problem).__name__}: {problem}"}
-    return {name: _value(value) for name, value in shown.items()}
 
 
 def _value(value: Any) -> Any:
@@ -96,16 +96,17 @@ def findings_table(findings: Sequence[Finding]) -> dict[str, Any]:
 def small_png(image: Image.Image, limit: int = MAX_BYTES) -> bytes:
     """PNG bytes of at most `limit`: a palette, then fewer pixels, until it fits. It lives in the event log."""
     image = image.convert("RGB")
+    image.thumbnail((MAX_SIDE, MAX_SIDE))
     while True:
         sink = io.BytesIO()
         image.quantize(128, method=Image.Quantize.FASTOCTREE).save(sink, "PNG", optimize=True)
-        if sink.tell() <= limit or image.width < 64:
+        if sink.tell() <= limit or max(image.size) < 64:
             return sink.getvalue()
-        image = image.resize((int(image.width * 0.8), int(image.height * 0.8)), Image.Resampling.LANCZOS)
+        image.thumbnail((max(image.size) * 4 // 5,) * 2, Image.Resampling.LANCZOS)
 
 
 def contact_sheet(pictures: Sequence[np.ndarray], width: int = 200, columns: int = 4, gap: int = 4) -> Image.Image:
-    """Pictures (uint8, h x w or h x w x 3) side by side, each scaled to the same width, on a dark ground."""
+    """Pictures (uint8, h x w or h x w x 3) side by side, each scaled to the same width at most, on a dark ground."""
     tiles = [_tile(picture, width) for picture in pictures]
     columns = max(1, min(columns, len(tiles)))
     lines = [tiles[start : start + columns] for start in range(0, len(tiles), columns)]
@@ -121,10 +122,11 @@ def contact_sheet(pictures: Sequence[np.ndarray], width: int = 200, columns: int
 
 
 def _tile(picture: np.ndarray, width: int) -> Image.Image:
+    """The picture at this width; narrower when it would be more than three times as high."""
     image = Image.fromarray(picture).convert("RGB")
-    height = max(1, round(image.height * width / image.width))
-    how = Image.Resampling.BOX if image.width > width else Image.Resampling.NEAREST
-    return image.resize((width, height), how)
+    scale = min(width / image.width, 3 * width / image.height)
+    size = max(1, round(image.width * scale)), max(1, round(image.height * scale))
+    return image.resize(size, Image.Resampling.BOX if scale < 1 else Image.Resampling.NEAREST)
 
 
 def colours(count: int) -> np.ndarray:

@@ -11,6 +11,7 @@ from typing import Any
 
 from segassets.declaration import Option
 from segassets.errors import UsageError
+from segassets.files.paths import UnsafePath
 from segassets.findings import BadItem, Finding, tally
 from segassets.formats import sa1b_members
 from segassets.formats.sa1b_items import index_image
@@ -34,7 +35,12 @@ def inspect(layout: str, path: Path, options: Mapping[str, str]) -> Inspected:
         raise UsageError(f"there is no layout {layout!r}; there are {', '.join(LAYOUTS)}")
     if not path.exists():
         raise UsageError(f"{path} does not exist")
-    return LAYOUTS[layout](path, options)
+    if not (path.is_file() or path.is_dir()):  # opening a pipe would wait for ever
+        raise UsageError(f"{path} is neither a file nor a folder: name the one that holds the data")
+    try:
+        return LAYOUTS[layout](path, options)
+    except UnsafePath as problem:
+        raise UsageError(f"{path} cannot be read ({problem}): rename it, or inspect a copy") from None
 
 
 def _sa1b_shard(path: Path, options: Mapping[str, str]) -> Inspected:

@@ -69,16 +69,18 @@ def materialize(catalogue: Catalogue, request: Request, dry_run: bool = False) -
 def shortened(events: Iterable[Event], most: int = 5) -> Iterator[Event]:
     """The events, but of many alike in a row (one asset, one kind) only the first, and how many more there were."""
     alike: tuple[str, str] | None = None
-    count = 0
+    count = hidden = 0
     for event in chain(events, [None]):
         kind = (event.kind, event.asset) if event is not None else None
         if kind != alike:
-            if alike is not None and count > most:
-                yield Event(*alike, None, f"and {count - most} more partitions")
-            alike, count = kind, 0
+            if alike is not None and hidden:
+                yield Event(*alike, None, f"and {hidden} more partitions")
+            alike, count, hidden = kind, 0, 0
         count += 1
         if event is not None and (count <= most or event.kind in ("failed", "current")):
             yield event
+        else:
+            hidden += 1
 
 
 def _options(catalogue: Catalogue, keys: Sequence[str], given: Mapping[str, str]) -> dict[str, dict[str, Any]]:

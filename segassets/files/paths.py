@@ -22,6 +22,14 @@ class UnsafePath(ValueError):
     """A path that is no plain relative path below its root."""
 
 
+def is_plain(path: str) -> bool:
+    """Whether a path read off a listing is one that a file system of the platform takes: others can only be named."""
+    try:
+        return bool(check_relative(path))
+    except UnsafePath:
+        return False
+
+
 def check_relative(path: str) -> str:
     """The path itself, when it is relative, normalised and stays below its root; UnsafePath says why not."""
     if not path or path.startswith("/") or "\\" in path or _CONTROL.search(path):

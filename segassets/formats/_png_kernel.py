@@ -1,6 +1,7 @@
-"""The compiled part of `png_runs`: rows of filtered PNG data into runs of equal pixels. Needs numba (extra `fast`).
+"""The compiled part of `png_runs` and `png_grey`: rows of filtered PNG data into runs of equal pixels, or into grey
+pixels. Needs numba (extra `fast`).
 
-Pixels are never made. Between two bytes of residual, and between two changes in the row above, all filters but Average
+For runs, pixels are never made. Between two bytes of residual, and between two changes in the row above, all filters but Average
 go on with one value: None with 0, Sub and Paeth with the pixel to the left once one step is done, Up with the pixel
 above. So the work is in proportion to residuals and runs, some hundredth of the pixels of a label map.
 
@@ -28,6 +29,19 @@ def _average(a, b):
 
 
 @compiled
+def _nearest(a, b, c):
+    """Paeth's choice among int32 left, up and upper left."""
+    to_a, to_b = b - c, a - c
+    to_c = abs(to_a + to_b)
+    to_a, to_b = abs(to_a), abs(to_b)
+    # Products, since which one is nearest is nothing that a processor's branches could foresee.
+    other = np.int32(to_b < to_a)
+    found = b * other + a * (1 - other)
+    last = np.int32(to_c < min(to_a, to_b))
+    return c * last + found * (1 - last)
+
+
+@compiled
 def _paeth(left, up, upleft, unit):
     if left == upleft:
         return up
@@ -39,9 +53,7 @@ def _paeth(left, up, upleft, unit):
         a = np.int32((left >> shift) & np.uint32(255))
         b = np.int32((up >> shift) & np.uint32(255))
         c = np.int32((upleft >> shift) & np.uint32(255))
-        to_a, to_b, to_c = abs(b - c), abs(a - c), abs(a + b - 2 * c)
-        nearest = a if to_a <= to_b and to_a <= to_c else b if to_b <= to_c else c
-        found |= np.uint32(nearest) << shift
+        found |= np.uint32(_nearest(a, b, c)) << shift
     return found
 
 
@@ -192,3 +204,60 @@ def add_rows(raw, words, first_row, rows, width, unit, starts, values, above, co
             count = _add_below(kind, raw, words, data, end, row, width, unit, starts, values, above, count, place)
         above = begin
     return above, count
+
+
+@compiled
+def unfilter_grey(raw, words, first_row, rows, out):
+    """Fills in `rows` rows of the picture from `first_row` on; whether all of their filters are known.
+
+    `raw`: as above, one byte a pixel; `out`: uint8 (height, width), complete above `first_row`.
+    """
+    width = out.shape[1]
+    nothing = np.zeros(width, np.uint8)
+    for y in range(first_row, first_row + rows):
+        at = (y - first_row) * (1 + width)
+        kind, line = raw[at], raw[at + 1 : at + 1 + width]
+        row, above = out[y], out[y - 1] if y else nothing
+        if kind == 0:
+            for x in range(width):
+                row[x] = line[x]
+        elif kind == 2:
+            for x in range(width):
+                row[x] = line[x] + above[x]
+        elif kind == 4:
+            _unfilter_paeth(raw, words, at + 1, above, row)
+        elif kind == 1 or kind == 3:
+            left = np.int32(0)
+            for x in range(width):
+                predicted = left if kind == 1 else (left + np.int32(above[x])) >> 1
+                left = (predicted + np.int32(line[x])) & np.int32(255)
+                row[x] = left
+        else:
+            return False
+    return True
+
+
+@compiled
+def _unfilter_paeth(raw, words, data, above, row):
+    """A row whose residuals begin at `data`. Where the pixel to the left is what is above it, up is nearest, and stays so
+    until the next residual: what is calm for long is copied at once.
+    """
+    left = upleft = np.int32(0)
+    x = calm = 0
+    while x < row.size:
+        up, residual = np.int32(above[x]), np.int32(raw[data + x])
+        if residual or left != upleft:
+            left, upleft = (_nearest(left, up, upleft) + residual) & np.int32(255), up
+            calm = 0
+        elif calm < 16:
+            left = upleft = up
+            calm += 1
+        else:
+            stop = _next_residual(raw, words, data + x, data + row.size) - data
+            for k in range(x, stop):
+                row[k] = above[k]
+            left = upleft = np.int32(above[stop - 1])
+            x, calm = stop, 0
+            continue
+        row[x] = left
+        x += 1

@@ -18,19 +18,28 @@ from segassets.findings import BadItem, Finding, error, warning
 from segassets.formats.cityscapes import BY_NAME, FIRST_INSTANCE, LAST_NUMBER, VOID, Label
 from segassets.formats.panoptic import MAX_PIXELS
 
+_KEYS = ("imgHeight", "imgWidth", "objects")
 _FARTHEST = 1 << 20  # of a corner, in pixels: the official ones are a few pixels outside at most
 
 
 def _document(data: bytes) -> dict:
     try:
         document = json.loads(data)
-        height, width, objects = document["imgHeight"], document["imgWidth"], document["objects"]
-    except (ValueError, RecursionError, KeyError, TypeError) as problem:
-        message = f"cannot be read as polygons with imgHeight, imgWidth and objects: {problem!r:.200}"
-        raise BadItem(error("bad_json", message)) from None
+    except (ValueError, RecursionError) as problem:
+        raise BadItem(error("bad_json", f"it is no JSON ({str(problem)[:200]}): download it again")) from None
+    lacks = [key for key in _KEYS if key not in document] if isinstance(document, dict) else list(_KEYS)
+    if lacks:
+        message = f"it has no {', '.join(lacks)}: an object with {', '.join(_KEYS)} is expected; download it again"
+        raise BadItem(error("bad_json", message))
+    height, width, objects = (document[key] for key in _KEYS)
     whole = type(height) is int and type(width) is int and isinstance(objects, list)
     if not whole or not (height > 0 and width > 0 and height * width <= MAX_PIXELS):
-        raise BadItem(error("bad_json", f"imgWidth {width!r:.40} and imgHeight {height!r:.40} are no size"))
+        raise BadItem(
+            error(
+                "bad_json",
+                f"imgWidth {width!r:.40} and imgHeight {height!r:.40} are no size, or objects no list: download it again",
+            )
+        )
     return document
 
 

@@ -125,10 +125,10 @@ def frames_from_release_list(data: bytes) -> tuple[list[FrameName], list[Finding
     try:
         document = json.loads(data)
     except (ValueError, RecursionError) as problem:
-        raise BadItem(error("bad_json", f"cannot be read as JSON: {problem}")) from None
+        raise BadItem(error("bad_json", f"it is no JSON ({str(problem)[:200]}): get it again")) from None
     images = document.get("images") if isinstance(document, dict) else None
     if not isinstance(images, list):
-        raise BadItem(error("not_a_frame_list", "no list `images` at the top level, as panoptic_im_*.json has"))
+        raise BadItem(error("not_a_frame_list", "it has no list `images`, as panoptic_im_*.json has: get it again"))
     frames: dict[str, list[FrameName]] = {}
     findings = []
     for index, record in enumerate(images):
@@ -147,11 +147,13 @@ def frames_from_release_list(data: bytes) -> tuple[list[FrameName], list[Finding
 def _frame_of_record(record: object) -> FrameName:
     image_id, name = (record.get("id"), record.get("file_name")) if isinstance(record, dict) else (None, None)
     if not isinstance(image_id, str) or not isinstance(name, str):
-        raise BadItem(error("unknown_name", "a record needs the strings `id` and `file_name`"))
+        raise BadItem(error("unknown_name", "a record has not the strings `id` and `file_name`: get the list again"))
     try:
         frame = FrameName.from_file_name(name, "photograph")
     except BadItem as problem:
         raise BadItem(error("unknown_name", f"{name[:200]!r}: {problem.findings[0].message}")) from None
     if frame.image_id != image_id:
-        raise BadItem(error("name_differs", f"the id {image_id[:200]!r} is not that of the file {name!r}"))
+        raise BadItem(
+            error("name_differs", f"the id {image_id[:200]!r} is not that of the file {name!r}: get the list again")
+        )
     return frame

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 
 import numpy as np
 
@@ -87,6 +88,7 @@ def panoptic_inst_file(
         "values": [present.tolist()],
         "areas": [areas[present].tolist()],
     }
+    findings = [replace(f, path=paths[0]) if f.code == "unknown_colour" else f for f in findings]
     return Made([_map_file(name, runs, runs.values)], rows=row, findings=about(frame, findings, paths[1]))
 
 

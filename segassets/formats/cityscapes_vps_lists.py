@@ -156,10 +156,23 @@ def license_id(flavour: str) -> int:
 
 def dense_names(data: bytes) -> list[str]:
     """Names of a release list `im_all_info_*`, in its order. Raises BadItem `bad_json`."""
+    wanted = 'an object with "images", a list of objects with "file_name", is expected: get it again'
     try:
-        return [record["file_name"].removesuffix("_leftImg8bit.png") for record in json.loads(data)["images"]]
-    except (ValueError, RecursionError, KeyError, TypeError, AttributeError) as problem:
-        raise BadItem(error("bad_json", f"no list of images with file_name: {problem!r:.200}")) from None
+        document = json.loads(data)
+    except (ValueError, RecursionError) as problem:
+        raise BadItem(error("bad_json", f"it is no JSON ({str(problem)[:200]}): get it again")) from None
+    records = document.get("images") if isinstance(document, dict) else None
+    if not isinstance(records, list):
+        raise BadItem(error("bad_json", f"it has no images; {wanted}"))
+    named = [record.get("file_name") if isinstance(record, dict) else None for record in records]
+    odd = [index for index, name in enumerate(named) if not isinstance(name, str)]
+    if odd:
+        raise BadItem(
+            error(
+                "bad_json", f"{len(odd)} of {len(named)} images have no file_name, images[{odd[0]}] for one; {wanted}"
+            )
+        )
+    return [name.removesuffix("_leftImg8bit.png") for name in named]
 
 
 def sizes_of(data: bytes) -> dict[str, tuple[int, int] | None]:
@@ -238,3 +251,25 @@ def not_in_rule(frames: Iterable[FrameName], by_rule: Iterable[FrameName], sourc
         for frame in frames
         if frame not in known
     ]
+
+
+def misnumbered(frames: Iterable[FrameName], split: str) -> list[Finding]:
+    """Warning `numbering_differs` when names break the rule of numbering: a clip is of one split, and of its six
+    numbers the fourth is the 20th frame. They are used as they are, for the names decide what belongs together.
+    """
+    odd = {}
+    for frame in frames:
+        first = LABELLED * (frame.clip - 1) + 1
+        if split_of(frame.clip) != split:
+            odd[frame.image_id] = f"clip {frame.clip:04d} is of {split_of(frame.clip)}"
+        elif not first <= frame.number < first + LABELLED:
+            odd[frame.image_id] = f"clip {frame.clip:04d} has the numbers {first} to {first + LABELLED - 1}"
+        elif frame.central != (frame.number == first + CENTRAL - 1):
+            odd[frame.image_id] = (
+                f"of clip {frame.clip:04d} number {first + CENTRAL - 1} alone is Cityscapes' own frame"
+            )
+    if not odd:
+        return []
+    shown = "; ".join(f"{image_id}: {why}" for image_id, why in list(odd.items())[:_EXAMPLES])
+    told = f"{len(odd)} names of {split} are not as the release numbers frames ({shown})"
+    return [warning("numbering_differs", f"{told}: used as they are; compare with the release if it is meant to be it")]

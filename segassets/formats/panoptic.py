@@ -40,7 +40,9 @@ def check_head(data: bytes, accepted: Iterable[tuple[int, int]], wanted: str) ->
     depth, colour = data[24], data[25]
     if (depth, colour) not in accepted:
         found = f"{depth}-bit {COLOUR_TYPES.get(colour, f'colour type {colour}')}"
-        raise BadItem(error("bad_mode", f"a {found} PNG was found, {wanted} is expected"))
+        raise BadItem(
+            error("bad_mode", f"a {found} PNG was found, {wanted} is expected: get the original, or save it so")
+        )
     if not 0 < width * height <= MAX_PIXELS:
         raise BadItem(error("bad_png", f"its size {width} x {height} is out of the range up to {MAX_PIXELS} pixels"))
 

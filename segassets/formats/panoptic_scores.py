@@ -11,6 +11,7 @@ from dataclasses import replace
 from typing import Any
 
 from segassets.findings import BadItem, Finding, error
+from segassets.formats.label_map import Runs
 from segassets.formats.panoptic import id_runs
 from segassets.items import Made
 from segassets.metrics import pq, vpq
@@ -29,12 +30,17 @@ TALLY_ROWS = {
 
 def annotations(data: bytes, where: str) -> list:
     """The `annotations` of a predictions' JSON, whatever they are. Raises BadItem `bad_json`."""
+    wanted = 'an object with a list "annotations" is expected: write it anew'
     try:
-        found = json.loads(data)["annotations"]
-    except (ValueError, RecursionError, KeyError, TypeError) as problem:
-        raise BadItem(error("bad_json", f"it is no JSON with annotations: {problem!r:.200}", path=where)) from None
+        document = json.loads(data)
+    except (ValueError, RecursionError) as problem:
+        raise BadItem(error("bad_json", f"it is no JSON ({str(problem)[:200]}); {wanted}", path=where)) from None
+    found = document.get("annotations") if isinstance(document, dict) else None
     if not isinstance(found, list):
-        raise BadItem(error("bad_json", f"its annotations are a {type(found).__name__}, not a list", path=where))
+        has = f"its annotations are a {type(found).__name__}" if found is not None else "it has no annotations"
+        raise BadItem(error("bad_json", f"{has}; {wanted}", path=where))
+    if not found:
+        raise BadItem(error("bad_json", f"its list of annotations is empty; {wanted}", path=where))
     return found
 
 
@@ -102,7 +108,9 @@ def overlaps_of(
     try:
         truth_ids, ids = id_runs(truth_png), id_runs(predicted_png)
         if truth_ids.shape != ids.shape:
-            told = f"the prediction has {ids.shape[::-1]} pixels, the ground truth {truth_ids.shape[::-1]}"
+            told = (
+                f"the prediction has {_pixels(ids)} pixels, the ground truth {_pixels(truth_ids)}: predict at its size"
+            )
             raise BadItem(error("size_differs", told))
         found = pq.overlaps(truth_ids, ids)
         problems = pq.prediction_findings({predicted for _, predicted in found}, prediction, categories)
@@ -111,6 +119,10 @@ def overlaps_of(
     except BadItem as bad:
         raise BadItem(*(replace(finding, image=image, path=path) for finding in bad.findings)) from None
     return found
+
+
+def _pixels(runs: Runs) -> str:
+    return f"{runs.shape[1]} x {runs.shape[0]}"
 
 
 def score_image(

@@ -14,7 +14,8 @@ from contextlib import contextmanager
 import numpy as np
 from PIL import Image
 
-from segassets.formats import png_runs
+from segassets.formats import jpeg_pixels, png_grey
+from segassets.formats.pixels import picture_of
 from segassets.formats.png import gray_png, rgb_png
 
 _FAILURES = (OSError, EOFError, ValueError, IndexError, SyntaxError, Image.DecompressionBombError)
@@ -47,22 +48,21 @@ def opened(data: bytes, name: str = "") -> Image.Image:
     """The picture, decoded. Raises PictureError, in which `name` says whose."""
     with _told(name):
         picture = Image.open(io.BytesIO(data))
+        found = jpeg_pixels.decoded(picture, data)
+        if found is not None:
+            return found
         picture.load()
         return picture
 
 
 def grey(data: bytes, name: str = "") -> Image.Image:
-    """The picture in mode L, as `convert("L")` gives it. Raises PictureError.
-
-    A matte is mostly runs of nothing and of everything: read as runs it takes a third of the time.
-    """
-    runs = png_runs.read(data)
-    if runs is None or runs.values.dtype != np.uint8:
-        picture = opened(data, name)
-        with _told(name):
-            return picture.convert("L")
-    height, width = runs.shape
-    return Image.frombuffer("L", (width, height), runs.painted(runs.values), "raw", "L", 0, 1)
+    """The picture in mode L, as `convert("L")` gives it. Raises PictureError."""
+    pixels = png_grey.read(data)
+    if pixels is not None:
+        return picture_of(pixels)
+    picture = opened(data, name)
+    with _told(name):
+        return picture.convert("L")
 
 
 def rgb(data: bytes, name: str = "") -> Image.Image:

@@ -30,7 +30,7 @@ _IEND = b"\x00\x00\x00\x00IEND\xaeB`\x82"
 
 _BATCH_RUNS = 1 << 15  # so that the arrays of a batch stay in the second-level cache
 _RUN_BYTES = 1 << 26  # larger masks would overflow the sums of _deflate
-_SMALL = 1 << 15  # pixels of a map below which zlib is faster
+_SMALL = 1 << 16  # pixels of a map below which zlib is faster
 _RUGGED = 32  # one run in fewer pixels than these: zlib finds more
 _RAGGED = 30  # one run in this many pixels and more: packing pixels is faster than placing runs (measured)
 
@@ -83,6 +83,28 @@ def runs_png(runs: Runs, values: np.ndarray) -> bytes:
         return gray_png(runs.painted(values))
     chunk = _label_deflate.zlib_stream(runs, values, b"IDAT")
     return _with_idat(_head(runs.shape, 8 * values.itemsize, _GREY), chunk)
+
+
+def placed_gray_png(values: np.ndarray, x: int, y: int, size: tuple[int, int]) -> bytes:
+    """The bytes of `gray_png` for a map of zeros with `values` at (x, y), as far as they lie on it.
+
+    values: uint8 (rows, columns); x, y: 0 or more; size: (h, w). Only the rows of the values are ever filtered.
+    """
+    h, w = size
+    if values.ndim != 2 or values.dtype != np.uint8 or x < 0 or y < 0:
+        raise PngError(
+            f"values are {values.dtype}{list(values.shape)} at ({x}, {y}), expected uint8 [rows, columns] on it"
+        )
+    raw = np.zeros((h, 1 + w), np.uint8)
+    raw[:, 0] = _FILTER_UP
+    values = values[: max(h - y, 0), : max(w - x, 0)]
+    if values.size:
+        place, rows = raw[:, 1 + x : 1 + x + values.shape[1]], len(values)
+        place[y] = values[0]
+        np.subtract(values[1:], values[:-1], out=place[y + 1 : y + rows])
+        if y + rows < h:
+            np.negative(values[-1], out=place[y + rows])
+    return _png((h, w), 8, _GREY, _zlib.compress(raw))
 
 
 def rgb_png(array: np.ndarray) -> bytes:

@@ -9,6 +9,8 @@ Rules: PNG specification (third edition) 5 (chunks), 7.2 (scanlines), 9 (filters
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 
 from segassets.formats import _zlib, png_whole
@@ -27,20 +29,23 @@ def read(data: bytes) -> Runs | None:
 
     Values: uint8 or uint16 of a grey PNG, uint32 R + 256 G + 65536 B of the others.
     """
-    if len(data) < 33 or not data.startswith(png_whole.SIGNATURE) or data[12:16] != b"IHDR" or data[26:29] != b"\0\0\0":
+    head = plain_head(data)
+    if head is None or head[1] not in _OCTETS:
         return None
-    width, height = int.from_bytes(data[16:20], "big"), int.from_bytes(data[20:24], "big")
-    kind = data[24], data[25]
-    if kind not in _OCTETS or not 0 < width * height < 1 << 31:
-        return None
+    (height, width), kind = head
     kernel = KERNEL.after(width * height)
-    stream = _stream(data) if kernel is not None else None
+    stream = stream_of(data) if kernel is not None else None
     if stream is None or len(stream) * _RAGGED > width * height + 4096:
         return None
     starts = np.empty(width * height // _RAGGED + 2 * width, np.int32)
     values = np.empty(starts.size, np.uint32)
-    count = _fill(kernel, stream, (height, width), _OCTETS[kind], starts, values)
-    if count < 0:
+    unit, above, count = (0,) * _OCTETS[kind], 0, 0
+    try:
+        for first, rows, raw, words in blocks(stream, height, 1 + width * _OCTETS[kind]):
+            above, count = kernel.add_rows(raw, words, first, rows, width, unit, starts, values, above, count)
+            if count < 0:
+                return None
+    except NotWhole:
         return None
     return _runs(starts[:count], values[:count], (height, width), kind)
 
@@ -50,7 +55,15 @@ def load() -> bool:
     return KERNEL.load()
 
 
-def _stream(data: bytes) -> bytes | None:
+def plain_head(data: bytes) -> tuple[tuple[int, int], tuple[int, int]] | None:
+    """(height, width) and (bit depth, colour type) of a PNG that is not interlaced; None of anything else."""
+    if len(data) < 33 or not data.startswith(png_whole.SIGNATURE) or data[12:16] != b"IHDR" or data[26:29] != b"\0\0\0":
+        return None
+    width, height = int.from_bytes(data[16:20], "big"), int.from_bytes(data[20:24], "big")
+    return ((height, width), (data[24], data[25])) if 0 < width * height < 1 << 31 else None
+
+
+def stream_of(data: bytes) -> bytes | None:
     """The zlib stream of the IDAT chunks of a complete PNG with right check sums; None of any other."""
     try:
         stream, names = png_whole.compressed(data)
@@ -59,13 +72,13 @@ def _stream(data: bytes) -> bytes | None:
     return None if names & png_whole.ANIMATED else stream
 
 
-def _fill(kernel, stream: bytes, size: tuple[int, int], octets: int, starts, values) -> int:
-    """Fills in the runs: their number, or less than 0 when the stream does not hold exactly the picture."""
-    height, width = size
-    stride = 1 + width * octets
-    unit = (0,) * octets
+class NotWhole(Exception):
+    """A stream that does not hold exactly the picture."""
+
+
+def blocks(stream: bytes, height: int, stride: int) -> Iterator[tuple[int, int, np.ndarray, np.ndarray]]:
+    """The filtered data, some rows at a time: first row, rows, bytes, and the same as words. Raises NotWhole."""
     inflater = _zlib.decompressobj()
-    above = count = 0
     step = max(1, _BLOCK // stride)
     try:
         for first in range(0, height, step):
@@ -73,17 +86,15 @@ def _fill(kernel, stream: bytes, size: tuple[int, int], octets: int, starts, val
             block = inflater.decompress(stream, rows * stride)
             stream = inflater.unconsumed_tail
             if len(block) != rows * stride:
-                return -1
+                raise NotWhole
             raw = np.frombuffer(block, np.uint8)
-            words = raw[: len(block) & ~7].view("<u8")
-            above, count = kernel.add_rows(raw, words, first, rows, width, unit, starts, values, above, count)
-            if count < 0:
-                return count
+            yield first, rows, raw, raw[: len(block) & ~7].view("<u8")
         # What follows is the stream's own check sum, and no further byte.
         rest = inflater.decompress(stream, 1)
     except _zlib.error:
-        return -1
-    return count if inflater.eof and not rest else -1
+        raise NotWhole from None
+    if rest or not inflater.eof:
+        raise NotWhole
 
 
 def _runs(starts: np.ndarray, values: np.ndarray, shape: tuple[int, int], kind: tuple[int, int]) -> Runs:

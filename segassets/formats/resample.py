@@ -10,27 +10,33 @@ Source: Pillow's documentation (Concepts, Filters; release notes 13.0.0), and it
 
 from __future__ import annotations
 
-from functools import cache
+from functools import cache, lru_cache
 from types import ModuleType
 
 import numpy as np
 from PIL import Image
 
 from segassets.formats.compiled import Kernel
+from segassets.formats.pixels import held, picture_of, pixels_of
 
 BILINEAR, BICUBIC = Image.Resampling.BILINEAR, Image.Resampling.BICUBIC
 _REACH = {BILINEAR: 1.0, BICUBIC: 2.0}  # of a filter, in pixels of the smaller picture
-_PIXELS = {"L": np.uint8, "RGB": np.uint32}  # a colour pixel has a fourth byte, as in Pillow
 _TRIALS = [((50, 70), (30, 90)), ((50, 70), (90, 30)), ((70, 50), (20, 30)), ((20, 30), (10, 29)), ((50, 50), (49, 48))]
 
 
-def resized(picture: Image.Image, size: tuple[int, int], how: Image.Resampling) -> Image.Image:
-    """`picture.resize(size, how)`; `how` is BILINEAR or BICUBIC, size is (width, height), neither of them 0."""
-    pixels = picture.width * picture.height
-    kernel = KERNEL.after(pixels) if picture.mode in _PIXELS and picture.size != size else None
+def resized(
+    picture: Image.Image, size: tuple[int, int], how: Image.Resampling, box: tuple[int, int, int, int] | None = None
+) -> Image.Image:
+    """`picture.crop(box).resize(size, how)`, or without the crop.
+
+    `how` is BILINEAR or BICUBIC; size is (width, height), neither of them 0; `box` lies within the picture.
+    """
+    box = box or (0, 0, *picture.size)
+    old = box[2] - box[0], box[3] - box[1]
+    kernel = KERNEL.after(old[0] * old[1]) if held(picture) and old != size else None
     if kernel is None:
-        return picture.resize(size, how)
-    return _resized(kernel, picture, size, how, _order_of_pillow(kernel))
+        return (picture if old == picture.size else picture.crop(box)).resize(size, how)
+    return _resized(kernel, picture, box, size, how, _order_of_pillow(kernel))
 
 
 def load() -> bool:
@@ -38,15 +44,40 @@ def load() -> bool:
     return KERNEL.load()
 
 
-def _resized(kernel: ModuleType, picture: Image.Image, size: tuple[int, int], how: Image.Resampling, order):
-    (width, height), mode = size, picture.mode
-    raw = "L" if mode == "L" else "RGBX"
-    pixels = np.frombuffer(picture.tobytes("raw", raw), _PIXELS[mode]).reshape(picture.height, picture.width)
-    if order(picture.size, size):
-        pixels = _columns(kernel, _rows(kernel, pixels, height, how), width, how)
-    else:
-        pixels = _rows(kernel, _columns(kernel, pixels, width, how), height, how)
-    return Image.frombytes(mode, size, pixels, "raw", raw)
+def with_columns(
+    kernel: ModuleType,
+    picture: Image.Image,
+    box: tuple[int, int, int, int],
+    how: Image.Resampling,
+    opacity: np.ndarray,
+    seen: tuple[int, int],
+) -> tuple[np.ndarray, tuple[np.ndarray, np.ndarray, np.ndarray]]:
+    """What `resized` has when only rows are left to be summed: those rows, and (first, count, weights) of the sums.
+
+    `kernel`: the module of KERNEL. `opacity`: uint8 (height, width), the size that is asked for; of the first `seen` rows
+    and columns of it. Pixels that only go into sums of which nothing is seen may be anything.
+    """
+    size = opacity.shape[::-1]
+    old = box[2] - box[0], box[3] - box[1]
+    if _order_of_pillow(kernel)(old, size):
+        pixels = _columns(kernel, *_cut_rows(kernel, picture, box, size[1], how), size[0], how)
+        return pixels, _weights(kernel.BITS, size[1], size[1], how)
+    weights = _weights(kernel.BITS, old[1], size[1], how)
+    strips = kernel.strips_seen(opacity, *seen, *weights[:2], old[1])
+    return _columns(kernel, pixels_of(picture), box, size[0], how, strips), weights
+
+
+def _resized(kernel: ModuleType, picture: Image.Image, box, size: tuple[int, int], how: Image.Resampling, order):
+    if order((box[2] - box[0], box[3] - box[1]), size):
+        return picture_of(_columns(kernel, *_cut_rows(kernel, picture, box, size[1], how), size[0], how))
+    return picture_of(_rows(kernel, _columns(kernel, pixels_of(picture), box, size[0], how), size[1], how))
+
+
+def _cut_rows(kernel: ModuleType, picture: Image.Image, box, height: int, how: Image.Resampling):
+    """The rows of the box, and the box of what that gives."""
+    left, top, right, bottom = box
+    pixels = np.ascontiguousarray(pixels_of(picture)[top:bottom, left:right])
+    return _rows(kernel, pixels, height, how), (0, 0, right - left, height)
 
 
 def _rows(kernel: ModuleType, pixels: np.ndarray, height: int, how: Image.Resampling) -> np.ndarray:
@@ -57,14 +88,19 @@ def _rows(kernel: ModuleType, pixels: np.ndarray, height: int, how: Image.Resamp
     return out
 
 
-def _columns(kernel: ModuleType, pixels: np.ndarray, width: int, how: Image.Resampling) -> np.ndarray:
-    if pixels.shape[1] == width:
-        return pixels
-    out = np.empty((len(pixels), width), pixels.dtype)
-    kernel.weighted_columns(pixels, *_weights(kernel.BITS, pixels.shape[1], width, how), out)
+def _columns(kernel: ModuleType, pixels: np.ndarray, box, width: int, how: Image.Resampling, strips=None) -> np.ndarray:
+    """What lies in the box, made `width` pixels wide; of the columns those that `strips` name, or all."""
+    left, top, right, bottom = box
+    if right - left == width:
+        return np.ascontiguousarray(pixels[top:bottom, left:right])
+    out = np.empty((bottom - top, width), pixels.dtype)
+    weights = _weights(kernel.BITS, right - left, width, how)
+    strips = kernel.all_strips(*out.shape) if strips is None else strips
+    kernel.weighted_columns(pixels, left, top, right - left, *weights, strips, out)
     return out
 
 
+@lru_cache(64)  # a clip's frames all go from one size to one other
 def _weights(bits: int, old: int, new: int, how: Image.Resampling) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """For every one of `new` rows: the first of the `old` that it is made of, their number, their weights."""
     scale = old / new
@@ -80,7 +116,10 @@ def _weights(bits: int, old: int, new: int, how: Image.Resampling) -> tuple[np.n
     for column in shares.T:  # in this order: a sum of doubles depends on it
         total += column
     fixed = shares / total[:, None] * (1 << bits)
-    return first, count, np.where(fixed < 0, fixed - 0.5, fixed + 0.5).astype(np.int32)
+    found = first, count, np.where(fixed < 0, fixed - 0.5, fixed + 0.5).astype(np.int32)
+    for array in found:
+        array.flags.writeable = False
+    return found
 
 
 def _filter(x: np.ndarray, how: Image.Resampling) -> np.ndarray:
@@ -116,7 +155,8 @@ def _order_of_pillow(kernel: ModuleType):
 def _agrees(kernel: ModuleType, pixels: np.ndarray, size: tuple[int, int], order) -> bool:
     for picture in (Image.fromarray(pixels), Image.fromarray(np.ascontiguousarray(pixels[:, :, 0]))):
         for how in (BILINEAR, BICUBIC):
-            if picture.resize(size, how).tobytes() != _resized(kernel, picture, size, how, order).tobytes():
+            found = _resized(kernel, picture, (0, 0, *picture.size), size, how, order)
+            if picture.resize(size, how).tobytes() != found.tobytes():
                 return False
     return True
 

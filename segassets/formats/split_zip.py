@@ -8,12 +8,13 @@ Source of the rules: the MaGGIe specification 1.2 to 1.5, APPNOTE 6.3.3 sections
 from __future__ import annotations
 
 from collections.abc import Container, Iterable, Sequence
+from contextlib import suppress
 
 from segassets.findings import BadItem, Finding, error, info, warning
 from segassets.formats.split_zip_checks import fits_no_other_part, foreign_content, layout_findings
 from segassets.formats.split_zip_merge import Piece, merge_plan
 from segassets.formats.split_zip_methods import METHODS
-from segassets.formats.split_zip_names import looks_alike, missing_parts, order_parts, part_number, safe_name
+from segassets.formats.split_zip_names import MAX_GAPS, looks_alike, missing_parts, order_parts, part_number, safe_name
 from segassets.formats.split_zip_records import (
     CENTRAL_SIGNATURE,
     LOCAL,
@@ -37,7 +38,6 @@ __all__ = [
 ]  # fmt: skip
 
 _ENCRYPTED, _SYMLINK, _FILE_TYPE = 0x1, 0o120000, 0o170000
-_MAX_TRIED_DISKS = 1000
 # Of several candidates for the end record the one with the most telling complaint is believed.
 _VAGUE = ("bad_end_record", "bad_directory", "directory_too_large")
 
@@ -47,8 +47,9 @@ def read_directory(parts: Sequence[Part], absent: Container[str] = (), published
 
     Reads the head of every part, the end of the last, the directory, and the local headers of the first and the last
     member of every part; never member data. `Directory.findings` says what is wrong with members (errors), and
-    `extra_part`, `trailing_bytes` (warnings), `raw_split` (info).
-    Parts whose name is in `absent` are missing and have size 0: the members in them are `Directory.lost`.
+    `missing_part` (errors), `extra_part`, `leading_bytes`, `trailing_bytes` (warnings), `raw_split` (info).
+    Parts whose name is in `absent` are missing and have size 0: where the end record speaks of them, or of more than
+    there are, they are errors among the findings, and the members in them are `Directory.lost`.
     `published`: of how many parts a published set of this name consists, where that is known.
     Raises BadItem when there is no usable directory: missing_part, empty_part, lfs_pointer, html_page, no_end_record,
     bad_end_record, bad_directory, directory_too_large, truncated_part, wrong_last_part.
@@ -56,9 +57,10 @@ def read_directory(parts: Sequence[Part], absent: Container[str] = (), published
     parts = tuple(parts)
     if not parts:
         raise BadItem(error("missing_part", "no part of the archive is there"))
+    missing = missing_parts([part.name for part in parts if part.name in absent])
     foreign = [finding for part in parts if part.name not in absent for finding in foreign_content(part)]
     if foreign:
-        raise BadItem(*foreign)
+        raise BadItem(*missing, *foreign)
     joined = Joined(parts)
     problems = []
     for position, disks in end_candidates(joined):
@@ -69,7 +71,7 @@ def read_directory(parts: Sequence[Part], absent: Container[str] = (), published
     if problems:
         raise min(problems, key=lambda problem: problem.findings[0].code in _VAGUE)
     message = "no end record in it: this part is cut short (download it again), or it is not the last part"
-    raise BadItem(error("no_end_record", message, part=parts[-1].name))
+    raise BadItem(*missing, error("no_end_record", message, part=parts[-1].name))
 
 
 def _open(
@@ -78,30 +80,58 @@ def _open(
     if 1 < disks != len(parts) == published and not any(part.name in absent for part in parts):
         told = f"this part belongs to a set of {disks} parts, but the published set has {published}"
         raise BadItem(_wrong_last(parts, f"{told}, and that many are there"))
-    if disks > len(parts):
-        missing = _missing_disks(parts, disks)
-        _check_last(parts, from_end, disks, absent)
-        raise BadItem(*missing)
-    if disks == len(parts) == 1:
-        return _read(parts, from_end, "single", [])
+    there = [part for part in parts if part.name not in absent]
     if disks == 1:
-        # A plain zip cut into pieces; or a whole zip beside parts of another set.
-        try:
-            return _read(parts, from_end, "raw_cut", [info("raw_split", f"{len(parts)} plain pieces of a zip, joined")])
-        except BadItem:
-            if from_end > parts[-1].size:
-                raise
-            try:
-                return _read(parts[-1:], from_end, "single", _extra(parts[:-1], disks))
-            except BadItem:
-                pass
+        return _open_plain(parts, there, from_end)
+    used, known = (*parts[: disks - 1], parts[-1]), ""
+    if disks > len(parts):
+        used = _with_gaps(parts, disks)
+        last = parts[-1].name
+        known = (
+            f"; {last} speaks of {disks} parts, there are {len(there)}: if that is all, {last} is from another upload"
+        )
+    names = {part.name for part in there}
+    gone = [part.name for part in used if part.name not in names]
+    extra = _extra((part for part in parts[disks - 1 : -1] if part.name in names), disks)
+    try:
+        directory = _read(used, from_end, "split", extra, gone)
+    except BadItem as problem:
+        if not gone:
             raise
-    used = (*parts[: disks - 1], parts[-1])
-    directory = _read(used, from_end, "split", _extra(parts[disks - 1 : -1], disks), absent)
+        if not _directory_is_there(used, from_end, gone):
+            lies = "; the archive's directory lies in what is missing: no member can be read without it"
+            raise BadItem(*missing_parts(gone, known=known + lies)) from None
+        raise BadItem(*missing_parts(gone, known=known), *problem.findings) from None
     misplaced = any(finding.code in ("bad_local_header", "truncated_part") for finding in directory.findings)
-    if misplaced and fits_no_other_part(directory.joined, directory.entries, absent):
-        raise BadItem(_wrong_last(parts, _no_header_fits(disks, len(parts))))
-    return directory
+    if (misplaced or known) and fits_no_other_part(directory.joined, directory.entries, gone):
+        told = f"this part belongs to a set of {disks} parts, {len(there)} are there, and no other part holds what it lists"
+        raise BadItem(_wrong_last(parts, told))
+    return directory._replace(findings=[*missing_parts(gone, known=known), *directory.findings])
+
+
+def _directory_is_there(parts: tuple[Part, ...], from_end: int, gone: Container[str]) -> bool:
+    joined = Joined(parts)
+    try:
+        end = read_end(joined, joined.total - from_end)
+    except BadItem:  # its zip64 twin is not where its locator says
+        return False
+    return not any(part.name in gone for part in parts[end.directory_disk :])
+
+
+def _open_plain(parts: tuple[Part, ...], there: Sequence[Part], from_end: int) -> Directory:
+    """A whole zip, perhaps beside parts of another set; or a plain zip cut into pieces."""
+    if len(parts) == 1:
+        return _read(parts, from_end, "single", [])
+    try:
+        if len(there) < len(parts):
+            raise BadItem(*missing_parts([part.name for part in parts if part not in there]))
+        return _read(parts, from_end, "raw_cut", [info("raw_split", f"{len(parts)} plain pieces of a zip, joined")])
+    except BadItem:
+        if from_end > parts[-1].size:
+            raise
+        with suppress(BadItem):
+            return _read(parts[-1:], from_end, "single", _extra(there[:-1], 1))
+        raise
 
 
 def _wrong_last(parts: Sequence[Part], told: str) -> Finding:
@@ -109,48 +139,21 @@ def _wrong_last(parts: Sequence[Part], told: str) -> Finding:
                  part=parts[-1].name)  # fmt: skip
 
 
-def _no_header_fits(disks: int, found: int) -> str:
-    return f"this part belongs to a set of {disks} parts, {found} are there, and no other part holds what it lists"
-
-
-def _check_last(parts: tuple[Part, ...], from_end: int, disks: int, absent: Container[str]) -> None:
-    """Raises BadItem `wrong_last_part` when the last part's directory fits none of the parts that are there.
-
-    Only where it lies in the last part, and all parts have names with numbers.
-    """
-    names = {number[2]: part for part in parts[:-1] if (number := part_number(part.name)) is not None}
-    if len(names) < len(parts) - 1 or disks > _MAX_TRIED_DISKS:
-        return
-    empty = Part("", 0, lambda start, end: b"")
-    padded = (*(names.get(number, empty) for number in range(1, disks)), parts[-1])
-    try:
-        joined = Joined(padded)
-        end = read_end(joined, joined.total - from_end)
-        entries, _ = read_entries(joined, end, _directory_start(joined, end, "split"))
-    except BadItem:
-        return
-    gone = {part.name for part in parts if part.name in absent} | {""}
-    if fits_no_other_part(joined, entries, gone):
-        raise BadItem(_wrong_last(parts, _no_header_fits(disks, len(parts))))
+def _with_gaps(parts: Sequence[Part], disks: int) -> tuple[Part, ...]:
+    """The parts of a set of so many, an empty one in each gap. Raises BadItem where names do not tell the gaps."""
+    numbers = {number[2]: part for part in parts[:-1] if (number := part_number(part.name)) is not None}
+    last = part_number(parts[-1].name)
+    if last is None or last[2] is not None or len(numbers) < len(parts) - 1 or disks > MAX_GAPS:
+        message = f"the end record speaks of {disks} parts, {len(parts)} are there: {disks - len(parts)} are missing"
+        raise BadItem(error("missing_part", message, part=parts[-1].name))
+    letter = "Z" if parts[-1].name.endswith(".ZIP") else "z"
+    names = {number: f"{last[0]}.{letter}{number:02d}" for number in range(1, disks)}
+    return (*(numbers.get(n) or Part(name, 0, lambda start, end: b"") for n, name in names.items()), parts[-1])
 
 
 def _extra(parts: Iterable[Part], disks: int) -> list[Finding]:
     message = f"the archive has {disks} part{'s' if disks > 1 else ''}, this one is not used: remove it"
     return [warning("extra_part", message, part=part.name) for part in parts]
-
-
-def _missing_disks(parts: Sequence[Part], disks: int) -> list[Finding]:
-    known = part_number(parts[-1].name)
-    have = {part.name for part in parts}
-    if known is not None and known[2] is None:
-        wanted = [f"{known[0]}.z{number:02d}" for number in range(1, min(disks, 0xFFFF))]
-        missing = [name for name in wanted if name not in have]
-        if missing:
-            last, here = parts[-1].name, f"{len(parts)} are there"
-            told = f"; {last} speaks of {disks} parts, {here}: if those are all, {last} is from another upload"
-            return missing_parts(missing, known=told)
-    message = f"the end record speaks of {disks} parts, {len(parts)} are there: {disks - len(parts)} are missing"
-    return [error("missing_part", message, part=parts[-1].name)]
 
 
 def _read(
@@ -160,11 +163,15 @@ def _read(
     if from_end > joined.total:
         raise BadItem(error("no_end_record", "the end record is not in this part", part=parts[-1].name))
     end = read_end(joined, joined.total - from_end)
-    start = _directory_start(joined, end, kind)
-    entries, raw = read_entries(joined, end, start)
+    leading = _leading_bytes(joined, end) if kind == "single" else 0
+    start = _directory_start(joined, end, kind) if not leading else end.directory_offset + leading
+    entries, raw = read_entries(joined, end, start, leading)
     head = joined.read(0, min(4, joined.total))
     first = min((entry.position for entry in entries), default=start)
-    marker = 4 if head in SPANNING_MARKERS and first >= 4 else 0
+    marker = leading or (4 if head in SPANNING_MARKERS and first >= 4 else 0)
+    if leading:
+        message = f"{leading} bytes lie before the archive, as in a program that unpacks itself; they are left out"
+        findings = [*findings, warning("leading_bytes", message, part=parts[-1].name)]
     if end.trailing:
         message = f"{end.trailing} bytes follow the archive; they are ignored"
         findings = [*findings, warning("trailing_bytes", message, part=parts[-1].name)]
@@ -172,6 +179,16 @@ def _read(
     there = [entry for index, entry in enumerate(entries) if index not in lost]
     layout = layout_findings(joined, there, start, end, kind)
     return Directory(parts, entries, kind, end, start, marker, raw, [*findings, *layout], lost)
+
+
+def _leading_bytes(joined: Joined, end: EndRecord) -> int:
+    """How many bytes lie before a zip, when its offsets do not count them: the directory ends at the end record."""
+    start = end.limit - end.directory_size
+    leading = start - end.directory_offset
+    if leading <= 0 or end.directory_size < 4 or joined.read(start, start + 4) != CENTRAL_SIGNATURE:
+        return 0
+    stated = joined.read(end.directory_offset, end.directory_offset + 4)
+    return leading if stated != CENTRAL_SIGNATURE else 0
 
 
 def _lost(parts: Sequence[Part], entries: list[Entry], end_disk: int, absent: Container[str]) -> dict[int, str]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Container
+from contextlib import suppress
 
 from segassets.findings import BadItem, Finding, error
 from segassets.formats.split_zip_records import LOCAL, LOCAL_SIGNATURE, EndRecord, Entry, Joined, Kind, Part
@@ -21,6 +22,7 @@ _LFS_SIZE = re.compile(rb"^size ([0-9]{1,18})\s*$", re.MULTILINE)
 _SEARCH = 1 << 16
 _MAX_FINDINGS = 100
 _MAX_TRIED_PARTS = 100
+_DESCRIPTOR = 0x8
 
 
 def foreign_content(part: Part) -> list[Finding]:
@@ -71,9 +73,8 @@ def layout_findings(joined: Joined, entries: list[Entry], start: int, end: EndRe
             )
             findings.append(error("bad_directory", message, member=entry.name, part=part.name))
         elif entry.position + length + entry.compressed_size > following:
-            missing = entry.position + length + entry.compressed_size - following
             findings.append(
-                _missing_bytes(joined, entry, missing, disks[index], end_disk if last else disks[index + 1])
+                _missing_bytes(joined, entry, following, disks[index], end_disk if last else disks[index + 1])
             )
         elif index in probed:
             findings += _probe(joined, entry, following, disks[index], end_disk if last else disks[index + 1])
@@ -110,18 +111,27 @@ def _lies_in(part: Part, entry: Entry) -> bool:
     return end <= part.size and _is_header_of(part.read(entry.offset, end), entry)
 
 
-def _missing_bytes(joined: Joined, entry: Entry, missing: int, disk: int, next_disk: int) -> Finding:
+def _missing_bytes(joined: Joined, entry: Entry, following: int, disk: int, next_disk: int) -> Finding:
     """A member that ends behind the place where the next one begins.
 
     Offsets count from the beginning of a part, so a part that has been cut makes the member that runs over its end
     too short; where the next header is in the same part, no cut explains it.
     """
     suspects = [part.name for part in joined.parts[disk:next_disk]]
+    length = LOCAL.size + len(entry.raw_name)
+    header = b""
+    with suppress(BadItem):
+        header = joined.read(entry.position, entry.position + length)
+    # Only the member's own header knows how long its extra field is, and a descriptor behind the data has several sizes.
+    known = _is_header_of(header, entry)
+    extra = LOCAL.unpack_from(header)[-1] if known else 0
+    missing = entry.position + length + extra + entry.compressed_size - following
+    least = "" if known and not entry.flags & _DESCRIPTOR else "at least "
     if not suspects:
         message = f"its last {missing} bytes are also the next member's: the directory is wrong, or made to deceive"
         return error("overlapping_members", message, member=entry.name, part=joined.parts[disk].name)
     shown = ", ".join(suspects[:5]) + (f" and {len(suspects) - 5} more" if len(suspects) > 5 else "")
-    message = f"{missing} bytes are missing in {shown}: download {'it' if len(suspects) == 1 else 'them'} again"
+    message = f"{least}{missing} bytes are missing in {shown}: download {'it' if len(suspects) == 1 else 'them'} again"
     return error("truncated_part", message, member=entry.name, part=suspects[0])
 
 
@@ -135,7 +145,7 @@ def _probe(joined: Joined, entry: Entry, following: int, disk: int, next_disk: i
     if not _is_header_of(header, entry):
         return [_explain(joined, entry, disk)]
     missing = entry.position + length + LOCAL.unpack_from(header)[-1] + entry.compressed_size - following
-    return [_missing_bytes(joined, entry, missing, disk, next_disk)] if missing > 0 else []
+    return [_missing_bytes(joined, entry, following, disk, next_disk)] if missing > 0 else []
 
 
 def _is_header_of(header: bytes, entry: Entry) -> bool:

@@ -161,8 +161,9 @@ def _also_folders(names: list[str | None]) -> Iterator[int]:
 
 
 def common_top(names: Iterable[str]) -> str:
-    """The folder that all members share, with its slash; empty when there is none."""
-    tops = {name.split("/", 1)[0] if "/" in name else "" for name in names}
+    """The folder that all members share, with its slash; empty when there is none. `./X/a` lies in X, as its path does."""
+    cleaned = (safe_name(name) or name for name in names)
+    tops = {name.split("/", 1)[0] if "/" in name else "" for name in cleaned}
     return f"{tops.pop()}/" if len(tops) == 1 and "" not in tops else ""
 
 

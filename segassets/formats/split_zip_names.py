@@ -13,11 +13,13 @@ from segassets.findings import BadItem, Finding, error
 
 # z01 ... z99, z100: two digits at least, and no leading zero beyond them.
 _SPLIT_NAME = re.compile(
-    r"(?P<stem>.+)\.(?:[zZ](?P<split>[0-9]{2}|[1-9][0-9]{2,5})|(?i:zip)(?:\.(?P<cut>[0-9]{3,6}))?)"
+    r"(?P<stem>.+)\.(?:[zZ](?P<split>[0-9]{2}|[1-9][0-9]{2,5})|(?i:zip)(?:\.(?P<cut>[0-9]{3,6}))?)",
+    re.DOTALL,
 )
 _HALF_DONE = re.compile(r"(?: ?\([0-9]+\)(?=\.)|\.(?:crdownload|incomplete|part|partial|download|tmp|aria2)$)")
 _DRIVE = re.compile(r"[A-Za-z]:")
 _MAX_MISSING_NAMED = 20
+MAX_GAPS = 1000  # that are filled, so that what is there can be read; the most parts that are known are 200
 
 
 def part_number(name: str) -> tuple[str, str, int | None] | None:
@@ -40,20 +42,25 @@ def order_parts(names: Iterable[str], absent: list[str] | None = None, archive: 
     With a list `absent`, missing parts before the last are put into it and stand in the result, so that the directory
     can be read all the same; `read_directory` then has to be told about them.
 
-    `archive`: the stem that is meant where there are several that differ in upper and lower case.
+    `archive`: the stem that is meant; parts of other archives are left aside. Of stems that differ in upper and lower
+    case only, this spelling is preferred.
 
     Names that are no parts are only looked at for hints (`X (1).z02`, `X.z02.crdownload`, `x.z02` beside `X.zip`).
     Raises BadItem `missing_part` with one finding a missing part that the names give away; that parts are missing at
-    the end is known only to the end record. Raises BadItem `several_archives` when the parts have several stems.
+    the end, or that one is too many, is known only to the end record. Raises BadItem `several_archives` when the parts have several stems.
     """
     names = list(names)
     numbered = {name: number for name in names if (number := part_number(name)) is not None}
     copies = {name for name in numbered if _HALF_DONE.search(name)}
     if len(copies) < len(numbered):  # a second download beside the first, not an archive of its own
         numbered = {name: number for name, number in numbered.items() if name not in copies}
+    if archive is not None:
+        numbered = {name: number for name, number in numbered.items() if number[0].lower() == archive.lower()}
     numbered = _one_spelling(numbered, archive)
     stems = sorted({(stem, style) for stem, style, _ in numbered.values()})
     if not numbered:
+        if archive is not None:
+            raise BadItem(*missing_parts([f"{archive}.zip"], names))
         raise BadItem(error("missing_part", f"no part of a zip (.zip, .z01, .zip.001) among {len(names)} names"))
     if len(stems) > 1:
         found = ", ".join(stem + (".zip" if style == "split" else ".zip.001") for stem, style in stems[:5])
@@ -64,13 +71,13 @@ def order_parts(names: Iterable[str], absent: list[str] | None = None, archive: 
     have = {number for number, _ in pieces}
     width = len(pieces[0][1]) - len(stem) - len(".zip.") if style == "cut" else 2
     upper = any(name.removeprefix(stem).isupper() for name in numbered)
-    gaps = sorted(set(range(1, max(have, default=0) + 1)) - have)[: _MAX_MISSING_NAMED + 1]
+    gaps = sorted(set(range(1, max(have, default=0) + 1)) - have)[: MAX_GAPS + 1]
     prefix = f"{stem}.zip." if style == "cut" else f"{stem}.{'Z' if upper else 'z'}"
     missing = [f"{prefix}{number:0{width}d}" for number in gaps]
     if style == "split" and not last:
         missing.append(f"{stem}.{'ZIP' if upper else 'zip'}")
     others = [name for name in names if name not in numbered]
-    if missing and (absent is None or not last or len(missing) > _MAX_MISSING_NAMED):
+    if missing and (absent is None or not last or len(missing) > MAX_GAPS):
         raise BadItem(*missing_parts(missing, others))
     if missing:
         absent += missing

@@ -99,7 +99,8 @@ class Directory(NamedTuple):
     """A readable central directory and the parts it speaks about.
 
     `parts`: the parts that are used (extra ones are left out), `start`: position of the first central header,
-    `marker`: length of the spanning marker before the first member (0 or 4), `raw`: the records as they are,
+    `marker`: length of what lies before the archive's first byte and is not merged: the spanning marker (4), or bytes
+    that no offset counts, `raw`: the records as they are,
     `findings`: what is wrong; errors name the members and parts that cannot be read. `lost`: by number of the entry,
     the missing part that its bytes lie in.
     """
@@ -224,6 +225,10 @@ def _read_end64(joined: Joined, position: int) -> tuple[int, tuple] | None:
     if at + END64.size > position - LOCATOR.size:
         raise _bad_end(joined, f"the zip64 record should lie at {at}, which is behind its locator")
     fields = END64.unpack(joined.read(at, at + END64.size))
+    before = position - LOCATOR.size - END64.size
+    if fields[0] != END64_SIGNATURE and len(joined.parts) == 1 and before > at:  # offsets may not count leading bytes
+        fields = END64.unpack(joined.read(before, before + END64.size))
+        at = before if fields[0] == END64_SIGNATURE else at
     if fields[0] != END64_SIGNATURE:
         raise _bad_end(joined, f"there is no zip64 record at {at}, where its locator points")
     return at, fields
@@ -234,8 +239,8 @@ def _bad_end(joined: Joined, why: str) -> BadItem:
     return BadItem(error("bad_end_record", message, part=joined.parts[-1].name))
 
 
-def read_entries(joined: Joined, end: EndRecord, start: int) -> tuple[list[Entry], bytes]:
-    """All records of the central directory at `start`, and their bytes.
+def read_entries(joined: Joined, end: EndRecord, start: int, leading: int = 0) -> tuple[list[Entry], bytes]:
+    """All records of the central directory at `start`, and their bytes. `leading`: bytes that its offsets do not count.
 
     Raises BadItem `bad_directory` where a record is damaged, `directory_too_large` beyond 512 MiB.
     """
@@ -247,7 +252,7 @@ def read_entries(joined: Joined, end: EndRecord, start: int) -> tuple[list[Entry
     at = 0
     try:
         while at < len(raw):
-            entry = _read_entry(raw, at, joined)
+            entry = _read_entry(raw, at, joined, leading)
             entries.append(entry)
             at = entry.record[1]
     except (ValueError, struct.error) as problem:
@@ -261,7 +266,7 @@ def read_entries(joined: Joined, end: EndRecord, start: int) -> tuple[list[Entry
     return entries, raw
 
 
-def _read_entry(raw: bytes, at: int, joined: Joined) -> Entry:
+def _read_entry(raw: bytes, at: int, joined: Joined, leading: int) -> Entry:
     (signature, made_by, _, flags, method, time, date, crc, compressed_size, size, name_length, extra_length,
      comment_length, disk, _, external_attr, offset) = CENTRAL.unpack_from(raw, at)  # fmt: skip
     if signature != CENTRAL_SIGNATURE:
@@ -280,7 +285,7 @@ def _read_entry(raw: bytes, at: int, joined: Joined) -> Entry:
         raise ValueError(f"its member should begin on part {disk + 1} of {len(joined.parts)}")
     return Entry(
         decode_name(raw_name, flags, system, extra), raw_name, method, flags, crc, compressed_size, size, disk, offset,
-        joined.starts[disk] + offset, external_attr, system, date, time, (at, stop),
+        joined.starts[disk] + offset + leading, external_attr, system, date, time, (at, stop),
     )  # fmt: skip
 
 

@@ -160,14 +160,6 @@ def _exact_ratio(instance: Instance, window, matte: np.ndarray, frame: tuple[int
     return float(whole.sum() / (before + np.float32(SMALL)))
 
 
-def on_frame(values: np.ndarray, x: int, y: int, frame: tuple[int, int]) -> np.ndarray:
-    """An 8-bit frame (height, width) with the values at (x, y), clipped at its border, and 0 elsewhere."""
-    out = np.zeros((frame[1], frame[0]), np.uint8)
-    h, w = values.shape
-    out[y : y + h, x : x + w] = values[: frame[1] - y, : frame[0] - x]
-    return out
-
-
 def levels(matte: np.ndarray) -> np.ndarray:
     """Visible shares as 8-bit levels, rounded down as upstream does."""
     return (matte * 255).astype(np.uint8)

@@ -11,8 +11,8 @@ from segassets.findings import Finding, info, warning
 from segassets.formats.jpeg_canvas import on_black
 from segassets.formats.memory import keep_freed_memory
 from segassets.formats.pictures import PictureError, grey, jpeg, opened, png, reason
-from segassets.formats.png import gray_png
-from segassets.formats.synthesis import Composite, NotMade, chosen, compose, levels, on_frame
+from segassets.formats.png import placed_gray_png
+from segassets.formats.synthesis import Composite, NotMade, chosen, compose, levels
 from segassets.items import File, Made
 
 IMAGE_ROWS = {
@@ -93,7 +93,7 @@ def _files(number: int, made: Composite, behind: str) -> list[File]:
         File(f"bg/{number}.jpg", jpeg(made.background, behind)),
     ]
     for k, instance in enumerate(made.instances):
-        values = on_frame(levels(instance.matte), instance.x, instance.y, frame)
-        files.append(File(f"alphas/{number}/{k}.png", gray_png(values)))
+        matte = placed_gray_png(levels(instance.matte), instance.x, instance.y, frame[::-1])
+        files.append(File(f"alphas/{number}/{k}.png", matte))
         files.append(File(f"fg/{number}/{k}.jpg", on_black(instance.picture, instance.x, instance.y, frame)))
     return files

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image
 
+from segassets.formats.pixels import pixels_of
 from segassets.formats.resample import BILINEAR, resized
 from segassets.formats.synthesis import NotMade
 
@@ -29,9 +30,6 @@ NUMBERS = {
     ("test", "medium"): [(29, 221)],
     ("test", "hard"): [(2, 80)],
 }
-OPACITY = np.arange(256) / 255
-CLEAR = 1 - OPACITY
-LEVELS = (OPACITY * 255).astype(np.uint8)
 
 
 @dataclass
@@ -160,7 +158,7 @@ def mattes(given: Plan, level: str, alpha: Callable[[int, int], Image.Image]) ->
         pasted = []
         for k, clip in enumerate(given.clips):
             scaled = resized(alpha(k, frame), (clip.width, clip.height), BILINEAR)
-            layer = _Layer(np.asarray(scaled)[: given.size[1] - clip.y, : given.size[0] - clip.x])
+            layer = _Layer(pixels_of(scaled)[: given.size[1] - clip.y, : given.size[0] - clip.x])
             occlusion = _cover(shown, given.clips, layer, k, given.size)
             found.occlusion = max(found.occlusion, occlusion)
             if upper is not None and occlusion > upper:
@@ -185,13 +183,13 @@ class _Layer:
     def opened(self) -> np.ndarray:
         """The shares, to be changed in place."""
         if self.shares is None:
-            self.shares = np.take(OPACITY, self.given)
+            self.shares = self.given / 255
             self.sum = self.shares.sum()
         return self.shares
 
     def levels(self) -> np.ndarray:
-        """Visible levels, rounded down as upstream does."""
-        return np.take(LEVELS, self.given) if self.shares is None else (self.shares * 255).astype(np.uint8)
+        """Visible levels, rounded down as upstream does, which leaves whole levels as they are."""
+        return self.given if self.shares is None else (self.shares * 255).astype(np.uint8)
 
 
 def _cover(shown: list[_Layer], clips: list[Clip], front: _Layer, k: int, size: tuple[int, int]) -> float:
@@ -203,7 +201,7 @@ def _cover(shown: list[_Layer], clips: list[Clip], front: _Layer, k: int, size: 
             continue
         behind = layer.opened()
         before, part = layer.sum, behind[window]
-        covered = part * np.take(CLEAR, front.given[mine])
+        covered = part * (1 - front.given[mine] / 255)
         lost, after = 0.0, 0.0
         if before > 0:
             after = before - part.sum() + covered.sum()

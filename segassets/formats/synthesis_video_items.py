@@ -9,11 +9,11 @@ from typing import Any
 from PIL import Image
 
 from segassets.findings import info
+from segassets.formats.canvas import Canvas
 from segassets.formats.memory import keep_freed_memory
 from segassets.formats.pictures import PictureError, grey, jpeg, opened, png, reason, rgb, size_of
-from segassets.formats.png import gray_png
-from segassets.formats.resample import BILINEAR, resized
-from segassets.formats.synthesis import NotMade, on_frame
+from segassets.formats.png import placed_gray_png
+from segassets.formats.synthesis import NotMade
 from segassets.formats.synthesis_video import Mattes, Plan, draw_background, drawn, mattes, plan
 from segassets.items import File, Made
 
@@ -121,22 +121,20 @@ def _boxes(sources: Sequence[Source]):
 def _frames(
     number: int, given: Plan, found: Mattes, sources: Sequence[Source], backgrounds: Sequence[Any], lossless: bool
 ) -> Iterator[File]:
-    last, ready = len(backgrounds) - 1, (-1, None)
+    last, ready, canvas = len(backgrounds) - 1, (-1, None), Canvas()
     for frame in range(given.frames):
         wanted = min(given.background_start + frame, last)
         if ready[0] != wanted:
             ready = (wanted, rgb(backgrounds[wanted].read(), backgrounds[wanted].label))
-        image = ready[1].copy()
+        canvas.begin(ready[1])
         for k, clip in enumerate(given.clips):
             colours = sources[k].colours[clip.start + frame]
-            whole = rgb(colours.read(), colours.label)
-            person = resized(whole.crop(clip.box), (clip.width, clip.height), BILINEAR)
-            image.paste(person, (clip.x, clip.y), found.alphas[frame][k])
-            values = on_frame(found.visible[frame][k], clip.x, clip.y, given.size)
-            yield File(f"pha/{number:05d}/{frame:05d}/{k:02d}.png", gray_png(values))
-        yield File(f"fgr/{number:05d}/{frame:05d}.jpg", jpeg(image))
+            canvas.paste(rgb(colours.read(), colours.label), clip.box, (clip.x, clip.y), found.alphas[frame][k])
+            matte = placed_gray_png(found.visible[frame][k], clip.x, clip.y, given.size[::-1])
+            yield File(f"pha/{number:05d}/{frame:05d}/{k:02d}.png", matte)
+        yield File(f"fgr/{number:05d}/{frame:05d}.jpg", jpeg(canvas.picture))
         if lossless:
-            yield File(f"lossless/{number:05d}/{frame:05d}.png", png(image))
+            yield File(f"lossless/{number:05d}/{frame:05d}.png", png(canvas.picture))
 
 
 def _not_made(number: int, why: str, names: list[str], background: str) -> Made:

@@ -112,6 +112,9 @@ def truth_of(segments: Iterable[Mapping]) -> dict[int, Truth]:
     return {segment["id"]: Truth(segment["category_id"], bool(segment.get("iscrowd"))) for segment in segments}
 
 
+_ANEW = "write PNG and JSON from one result"
+
+
 def prediction_findings(ids: Iterable[int], segments: Sequence[Mapping], categories: Iterable[int]) -> list[Finding]:
     """What is wrong with one predicted image: `ids` are those of its PNG, `segments` those of its JSON.
 
@@ -124,16 +127,22 @@ def prediction_findings(ids: Iterable[int], segments: Sequence[Mapping], categor
         told = f"{len(lost)} of {len(painted)} ids of the PNG are not in the JSON ({_some(lost)})"
         swapped = {(i & 255) << 16 | i & 0xFF00 | i >> 16 for i in lost} & set(listed)
         hint = "; red and blue look swapped" if swapped else ""
-        findings.append(error("id_not_in_json", told + hint))
+        findings.append(error("id_not_in_json", f"{told}{hint}: {_ANEW}"))
     if bare := sorted(set(listed) - painted):
-        findings.append(error("id_not_in_png", f"{len(bare)} segments of the JSON have no pixels ({_some(bare)})"))
+        findings.append(
+            error("id_not_in_png", f"{len(bare)} segments of the JSON have no pixels ({_some(bare)}): {_ANEW}")
+        )
     if strange := sorted({segment["category_id"] for segment in segments} - set(categories)):
         findings.append(
-            error("unknown_category", f"the categories {_some(strange)} are not in the ground truth's table")
+            error(
+                "unknown_category", f"the categories {_some(strange)} are not in the ground truth's table: use its ids"
+            )
         )
     if len(listed) > len(set(listed)):
         double = sorted(i for i, count in Counter(listed).items() if count > 1)
-        findings.append(error("duplicate_id", f"{len(double)} ids are listed more than once ({_some(double)})"))
+        findings.append(
+            error("duplicate_id", f"{len(double)} ids are listed more than once ({_some(double)}): {_ANEW}")
+        )
     return findings
 
 

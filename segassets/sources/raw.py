@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from functools import cached_property
 from typing import Protocol
 
-from segassets.files.paths import Entry
+from segassets.files.paths import Entry, is_plain
 from segassets.files.ref import Ref, files_at
 
 _GLOB = "*?["
@@ -92,8 +92,8 @@ class Raw:
             entry = files.stat(self._below_root(pattern))
             return {pattern: entry} if entry else {}
         if pattern.startswith("./"):
-            names = fnmatch.filter(files.names(self.dataset), pattern[2:])
-            found = ((name, files.stat(self._below_root(name))) for name in names)
+            named = fnmatch.filter(files.names(self.dataset), pattern[2:])
+            found = ((name, files.stat(self._below_root(name))) for name in named if is_plain(name))
             return {name: entry for name, entry in found if entry is not None}
         fixed = pattern[: min(pattern.index(char) for char in _GLOB if char in pattern)].rpartition("/")[0]
         prefix = "/" if pattern.startswith("/") else ""
@@ -143,8 +143,10 @@ class Raw:
 
 
 def plain_pattern(pattern: str) -> str:
-    """A pattern as a person writes it: of letters in either case, or of those that it must not be, the shortest form."""
-    return re.sub(r"\[!.*?\]", "", re.sub(r"\[([^!\]])[^\]]*\]", r"\1", pattern.removeprefix("./")))
+    """A pattern as a person writes it: of letters in either case, or of those that it must not be, the shortest form;
+    of digits any."""
+    digits = pattern.removeprefix("./").replace("[0-9]*", "*")
+    return re.sub(r"\[!.*?\]", "", re.sub(r"\[([^!\]])[^\]]*\]", r"\1", digits))
 
 
 def matches(pattern: str, path: str) -> bool:

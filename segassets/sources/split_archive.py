@@ -6,6 +6,7 @@ for extraction. Not here: the format (`formats.split_zip*`), the file-system vie
 
 from __future__ import annotations
 
+import glob
 import random
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
@@ -27,7 +28,6 @@ SMALL_GAP = 1 << 16
 LARGE = 96 * 2**20  # members of more bytes are unpacked piece by piece
 PIECE = 8 * 2**20
 UNCHECKED = ("encrypted", "unsupported_method", "missing_part")
-TELLING = ("missing_part", "wrong_last_part")
 #: Of how many parts the published sets consist (specification 1.1).
 PUBLISHED_PARTS = {"I-HIM50K": 6, "V-HIM2K5": 7, "HIM2K_M-HIM2K": 1, "V-HIM60": 1}
 
@@ -44,10 +44,13 @@ class ArchivePart:
         return files_at(self.root).read(self.path, start, end)
 
 
-def lookalikes(archive: str) -> tuple[str, str]:
-    """Patterns of the files that are parts of an archive or look like some, in whatever case they are written."""
-    stem = "".join(f"[{c}{c.swapcase()}]" if c.isalpha() and c.isascii() else c for c in archive)
-    return f"{stem}.[zZ]*", f"{stem} (*"
+def lookalikes(archive: str) -> tuple[str, ...]:
+    """Patterns of the files that are parts of an archive or look like some, in whatever case they are written.
+
+    Of `X.zebra.zip` and `X (old).zip`, which are archives of their own, they see nothing.
+    """
+    stem = "".join(f"[{c}{c.swapcase()}]" if c.isalpha() and c.isascii() else glob.escape(c) for c in archive)
+    return f"{stem}.[zZ][0-9]*", f"{stem}.[zZ][iI][pP]*", f"{stem} ([0-9]*"
 
 
 def find_parts(raw, archive: str) -> list[str]:
@@ -66,19 +69,22 @@ def read_archive(raw, archive: str) -> tuple[split_zip.Directory, list[ArchivePa
     places = {name: _part(raw, name) for name in ordered}
     parts = [split_zip.Part(name, places[name].size, places[name].read) for name in ordered]
     others = [name for name in names if name not in ordered]
-    missing = split_zip.missing_parts(absent, others)
     try:
         directory = split_zip.read_directory(parts, absent, PUBLISHED_PARTS.get(archive))
     except BadItem as problem:
-        # An end record can name further missing parts; one of another cause would only be a consequence.
-        known = {finding.part for finding in missing}
-        more = [f for f in problem.findings if not missing or (f.code in TELLING and f.part not in known)]
-        hints = [split_zip.looks_alike(f.part, others) if f.code == "missing_part" and f.part else "" for f in more]
-        more = [replace(f, message=f.message + hint) for f, hint in zip(more, hints, strict=True)]
-        raise BadItem(*missing, *more) from None
-    if missing:
-        directory = directory._replace(findings=[*missing, *directory.findings])
-    return directory, [places[part.name] for part in directory.parts]
+        raise BadItem(*_hinted(problem.findings, others)) from None
+    directory = directory._replace(findings=_hinted(directory.findings, others))
+    return directory, [_part(raw, part.name) for part in directory.parts]
+
+
+def _hinted(findings: Iterable[Finding], others: Sequence[str]) -> list[Finding]:
+    """The findings, those of missing parts with a hint at the file that may be it under another name."""
+    return [
+        replace(f, message=f.message + split_zip.looks_alike(f.part, others))
+        if f.code == "missing_part" and f.part
+        else f
+        for f in findings
+    ]
 
 
 def _part(raw, name: str) -> ArchivePart:

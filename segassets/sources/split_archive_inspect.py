@@ -51,7 +51,7 @@ def inspect_split_zip(path: Path, options: Mapping[str, str]) -> Inspection:
     members = members_of(directory)
     findings = [*directory.findings, *split_zip.member_findings(directory)]
     broken = {finding.member for finding in findings if finding.severity == "error"}
-    if values["crc"] and not directory.lost:
+    if values["crc"]:
         findings += [f for f in damaged(parts, members) if f.member not in broken]
     counts = ", ".join(f"{count} {severity}s" for severity, count in tally(findings).items())
     index = [[member.name, member.size, member.first_part] for member in members if not member.is_folder]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -57,9 +57,9 @@ def dataset_tree(raw, name: str) -> Tree:
     if local is None:
         return Tree(without_unsafe(refs))
     folder = local(f"{raw.dataset}/{name}")
-    paths, empty, loops = _walk(folder)
+    paths, empty, odd = _walk(folder)
     broken = broken_links(folder, (path for path in paths if path not in refs))
-    return Tree({**without_unsafe(refs), **broken}, tuple(empty), findings=tuple(_looped(name, loops)))
+    return Tree({**without_unsafe(refs), **broken}, tuple(empty), findings=tuple(_left_aside(name, odd)))
 
 
 def _packed_tree(raw, name: str) -> Tree:
@@ -74,22 +74,30 @@ def _packed_tree(raw, name: str) -> Tree:
 def folder_tree(folder: Path) -> Tree:
     """The files below a folder on disk."""
     root = str(folder.absolute())
-    paths, empty, loops = _walk(root)
+    paths, empty, odd = _walk(root)
     refs = without_unsafe({path: Ref(root, path) for path in paths})
-    return Tree({**refs, **broken_links(root, paths)}, tuple(empty), findings=tuple(_looped("", loops)))
+    return Tree({**refs, **broken_links(root, paths)}, tuple(empty), findings=tuple(_left_aside("", odd)))
 
 
-def _looped(name: str, loops: Iterable[str]) -> Iterator[Finding]:
-    for path in loops:
-        told = "a link to a folder that it lies in, which never ends: not entered; remove it"
-        yield warning("symlink_loop", told, path=f"{name}/{path}" if name else path)
+_TOLD = {
+    "symlink_loop": "a link to a folder that it lies in, which never ends: not entered; remove it",
+    "special_file": "a pipe, a socket or a device, which is no file of a dataset: not read; remove it",
+}
 
 
-def _walk(root: str) -> tuple[list[str], list[str], list[str]]:
-    """(files, empty folders, links back to a folder that they lie in) below a folder on disk; links are followed."""
+def _left_aside(name: str, odd: Mapping[str, str]) -> Iterator[Finding]:
+    for path, code in odd.items():
+        yield warning(code, _TOLD[code], path=f"{name}/{path}" if name else path)
+
+
+def _walk(root: str) -> tuple[list[str], list[str], dict[str, str]]:
+    """(files, empty folders, code by path of what is neither) below a folder on disk; links are followed.
+
+    A link back to a folder that it lies in has no end. Opening a pipe would wait for ever.
+    """
     files: list[str] = []
     empty: list[str] = []
-    loops: list[str] = []
+    odd: dict[str, str] = {}
     pending: list[tuple[str, frozenset]] = [("", frozenset())]
     while pending:
         here, above = pending.pop()
@@ -99,7 +107,7 @@ def _walk(root: str) -> tuple[list[str], list[str], list[str]]:
         about = os.stat(path)
         known = above | {(about.st_dev, about.st_ino)}
         if len(known) == len(above):
-            loops.append(here)
+            odd[here] = "symlink_loop"
             continue
         before = len(files) + len(pending)
         with os.scandir(path) as scan:
@@ -107,17 +115,28 @@ def _walk(root: str) -> tuple[list[str], list[str], list[str]]:
                 name = f"{here}/{item.name}" if here else item.name
                 if _is_folder(item):
                     pending.append((name, known))
+                elif _is_special(item):
+                    odd[name] = "special_file"
                 else:
                     files.append(name)
         if here and len(files) + len(pending) == before:
             empty.append(here)
-    return sorted(files), sorted(map(printable, empty)), sorted(map(printable, loops))
+    odd = {printable(path): code for path, code in sorted(odd.items())}
+    return sorted(files), sorted(map(printable, empty)), odd
 
 
 def _is_folder(item: os.DirEntry) -> bool:
     try:
         return item.is_dir()
     except OSError:  # a link to itself
+        return False
+
+
+def _is_special(item: os.DirEntry) -> bool:
+    """Whether it can be reached and is no file; a link that leads nowhere is told by whoever reads it."""
+    try:
+        return not item.is_file() and os.path.exists(item.path)
+    except OSError:
         return False
 
 

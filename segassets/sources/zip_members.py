@@ -124,8 +124,12 @@ def find(raw: Raw, *patterns: str) -> Found:
                 continue
         found[canonical] = (rank, label, ref, size)
     refs = {canonical: ref for canonical, (_, _, ref, _) in found.items()}
+    findings = _where_findings(refs, double)
+    if aside := [path for path in raw.files if _is_zip(path) and _of_macos(path)]:
+        told = f"{', '.join(aside[:_EXAMPLES])}: macOS's notes about a file, no archive; left aside"
+        findings.append(warning("foreign_files", told))
     sizes = {canonical: size for canonical, (_, _, _, size) in found.items()}
-    return Found(refs, sizes, _where_findings(refs, double))
+    return Found(refs, sizes, findings)
 
 
 def _canonical(path: str, patterns: Iterable[str]) -> str | None:
@@ -155,10 +159,22 @@ def _where_findings(refs: dict[str, Ref], double: dict[str, list[str]]) -> list[
 
 def _everything(raw: Raw) -> Iterator[tuple[str, Ref, int]]:
     for path, entry in raw.files.items():
-        if path.lower().endswith(".zip"):
+        if _is_zip(path):
+            if _of_macos(path):
+                continue
             yield from ((inside, member, member.size) for inside, member in _members(raw, path))
         else:
             yield path.lstrip("/"), raw.ref(path), entry.size
+
+
+def _is_zip(path: str) -> bool:
+    return path.lower().endswith(".zip")
+
+
+def _of_macos(path: str) -> bool:
+    """An AppleDouble file: its name, or its folder's, is made from that of another one."""
+    *folders, name = path.split("/")
+    return name.startswith("._") or "__MACOSX" in folders
 
 
 def _members(raw: Raw, path: str) -> Iterator[tuple[str, Member]]:
@@ -166,7 +182,7 @@ def _members(raw: Raw, path: str) -> Iterator[tuple[str, Member]]:
     whole = raw.ref(path)
     top = path.lstrip("/").rpartition("/")[0]
     for member in _directory(whole, path):
-        if member.member.lower().endswith(".zip"):
+        if _is_zip(member.member) and not _of_macos(member.member):
             inner = _inner(raw, member)
             for deeper in _directory(inner, member.label):
                 yield f"{top}/{member.member.rpartition('/')[0]}/{deeper.member}", deeper

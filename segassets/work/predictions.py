@@ -9,13 +9,13 @@ from typing import Any
 from segassets.findings import BadItem, error
 
 
-def only_json(raw, partition: str, ending: str = ".json") -> bytes:
-    """The one file of `predictions/<name>` with this ending. Raises BadItem `predictions_json`."""
+def only_json(raw, partition: str, ending: str = ".json") -> tuple[str, bytes]:
+    """Path and bytes of the one file of `predictions/<name>` with this ending. Raises BadItem `predictions_json`."""
     found = [path for path in raw.paths if path.endswith(ending)]
     if len(found) != 1:
         told = f"{len(found)} files *{ending} in predictions/{partition}: one with `annotations` is expected"
         raise BadItem(error("predictions_json", told, path=f"predictions/{partition}"))
-    return raw.read(found[0])
+    return found[0], raw.read(found[0])
 
 
 def ground_truth(

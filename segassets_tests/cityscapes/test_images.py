@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from segassets.errors import Skip
+from segassets.errors import Skip, UsageError
+from segassets.registry import registry
 from segassets_tests.cityscapes.conftest import HEIGHT, WIDTH, Bench, drawing, photo, png
 
 A, B = "aachen_000000_000019", "new_york-2_000000_000019"
@@ -209,6 +210,36 @@ def test_a_polygon_that_is_never_drawn_may_be_anything(bench: Bench):
         bench.make(f"cityscapes/{asset}", source="polygons")
 
 
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        (b'{"imgHeight": 12, "objects": []}', "it has no imgWidth"), (b"[]", "it has no imgHeight, imgWidth, objects"),
+        (b"{", "it is no JSON"), (b"[" * 100_000, "it is no JSON"), (b"\xff", "it is no JSON"),
+    ],
+)  # fmt: skip
+def test_polygons_that_are_none_say_what_was_expected(bench: Bench, text, found):
+    bench.fine(A, polygons_json=text)
+    (finding,) = bench.errors("cityscapes/label_train_ids", source="polygons")
+    assert found in finding.message and "download it again" in finding.message and "Error" not in finding.message
+
+
+@pytest.mark.parametrize("folder", ["", "__MACOSX/"])
+def test_what_macos_notes_of_a_zip_is_no_zip(bench: Bench, folder):
+    """It stopped every asset: `._gtFine_trainvaltest.zip` cannot be read as one."""
+    bench.fine(A)
+    bench.put(f"cityscapes/{folder}._gtFine_trainvaltest.zip", b"\0\x05\x16\x07")
+    outcome = bench.make("cityscapes/label_train_ids")
+    assert outcome.footer.counts["items"] == 1
+    assert any(f.code == "foreign_files" and "._gtFine_trainvaltest.zip" in f.message for f in outcome.findings)
+
+
+def test_annotation_ids_begin_at_nought_at_least(declared):
+    for asset in ("cityscapes/instances", "cityscapes_vps/instances"):
+        with pytest.raises(UsageError, match="id_base"):
+            registry()[asset].parse_options({"id_base": "-3"})
+        assert registry()[asset].parse_options({"id_base": "0"})["id_base"] == 0
+
+
 # --- predictions -----------------------------------------------------------------------------------------------------
 
 
@@ -236,6 +267,21 @@ def test_two_annotations_of_an_image_are_an_error(bench: Bench):
     scored(bench, lambda entries: entries.append({**entries[0], "segments_info": []}))
     (finding,) = bench.errors("cityscapes/pq", "mine")
     assert (finding.code, finding.image) == ("duplicate_image", A)
+
+
+@pytest.mark.parametrize(
+    ("document", "found"),
+    [
+        ("[]", "it has no annotations"), ("{}", "it has no annotations"), ('{"annotations": 5}', "annotations are a int"),
+        ('{"annotations": []}', "is empty"), ("{", "it is no JSON"),
+    ],
+)  # fmt: skip
+def test_a_json_of_no_predictions_is_named_and_says_what_is_expected(bench: Bench, document, found):
+    scored(bench)
+    bench.put("cityscapes/predictions/mine.json", document.encode())
+    (finding,) = bench.errors("cityscapes/pq", "mine")
+    assert (finding.code, finding.path) == ("bad_json", "predictions/mine.json")
+    assert found in finding.message and 'a list "annotations" is expected' in finding.message
 
 
 @pytest.mark.parametrize("image_id", [None, [1], 5])

@@ -110,6 +110,33 @@ def test_a_list_without_a_usable_record_is_refused(release: Bench, record):
     made(release, "panoptic_im", "im_all_info")
 
 
+@pytest.mark.parametrize(
+    ("image_id", "why"),
+    [
+        ("0005_0099_frankfurt_000000_002171", "clip 0005 has the numbers 25 to 30"),
+        ("0006_0031_frankfurt_000000_002171", "clip 0006 is of train"),
+    ],
+)
+def test_names_that_break_the_numbering_are_told(release: Bench, image_id, why):
+    (release.raw / LIST).unlink()
+    for kind, ending in (("cls", "final_mask"), ("inst", "original_image_instance_greyscale")):
+        folder = release.raw / "cityscapes_vps/val" / kind
+        (folder / f"{IDS[0]}_{ending}.png").rename(folder / f"{image_id}_{ending}.png")
+    told = warned(release.make("cityscapes_vps/frame_list"))["numbering_differs"]
+    assert told.startswith("1 names of val") and f"{image_id}: {why}" in told
+
+
+@pytest.mark.parametrize(
+    ("document", "found"),
+    [(b"[]", "it has no images"), (b'{"images": [{"file_name": null}]}', "images[0]"), (b"{", "it is no JSON")],
+)
+def test_a_dense_list_that_is_none_says_what_was_expected(release: Bench, document, found):
+    made(release, "frame_list")
+    release.put("cityscapes_vps/im_all_info_val_city_vps.json", document)
+    (finding,) = release.errors("cityscapes_vps/im_all_info")
+    assert finding.code == "bad_json" and found in finding.message and "Error" not in finding.message
+
+
 def test_an_empty_list_beside_masks_is_named(release: Bench):
     release.put(LIST, b'{"images": []}')
     (finding,) = release.errors("cityscapes_vps/frame_list")
@@ -278,6 +305,14 @@ def test_depth_is_decoded(sequences: Bench, data, code):
     assert (finding.code, finding.path) == (code, depth_path(1))
     sequences.make("cityscapes_dvps/video_sequence", max_rejected=0.1)
     assert len(sequences.paths("cityscapes-dvps")) == 3 * 11
+
+
+def test_depth_files_by_another_name_are_told(sequences: Bench):
+    folder = depth_path(0).rpartition("/")[0]
+    sequences.put(f"{folder}/000001_000000_depth.png", depth())
+    sequences.put(f"{folder}/000000_000000_{FRAMES[0][1]}_leftImg8bit.png", photo())
+    told = warned(sequences.make("cityscapes_dvps/video_sequence"))["foreign_files"]
+    assert told.startswith("1 files") and "000001_000000_depth.png" in told
 
 
 def test_depth_without_a_pixel_is_a_warning(sequences: Bench):

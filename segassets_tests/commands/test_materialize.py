@@ -5,6 +5,7 @@ from __future__ import annotations
 import dagster as dg
 import pytest
 
+from segassets.commands.materialize import Event, shortened
 from segassets.runs import PROCESS_TAG, process_tag
 from segassets_tests.dagster.platform import OTHER, SHARD, SHARD_ASSETS, Platform, shard, touch
 
@@ -169,3 +170,11 @@ def test_a_download_that_nobody_asked_for_is_named_and_takes_no_run(fresh: Platf
     said = call("materialize", "maskterial/GrapheneH/download", "maggie/download")
     assert said.status == 0 and said.out.count("nothing was asked for: --set") == 2
     assert fresh.catalogue().instance.get_runs() == []
+
+
+@pytest.mark.parametrize(("kind", "shown", "more"), [("failed", 9, []), ("made", 5, ["and 4 more partitions"])])
+def test_only_what_is_not_listed_is_counted(kind, shown, more):
+    """Failures are all listed, and yet "and 4 more" was said of them."""
+    events = [Event(kind, "toys/blocks", str(k), "why") for k in range(9)]
+    lines = list(shortened(events))
+    assert lines[:shown] == events[:shown] and [line.text for line in lines[shown:]] == more

@@ -290,11 +290,19 @@ def test_a_tie_goes_to_the_smallest_code_and_unknown_colours_vote():
         ([OFF_TABLE, ROAD], [0, 7], [255, 0], ["unknown_colour"]),
         ([CAR], [24001], [13001], ["instance_class_differs"]),
         ([POLE], [17], [5], []),
+        ([ROAD] * 3, [65535, 34000, 29001], [0] * 3, ["instance_dropped"]),
     ],
 )
 def test_what_is_odd_in_a_frame_is_reported(codes, instances, pan, found):
     values, findings = vps.panoptic_inst(row(*codes), row(*instances))
     assert (values.tolist(), codes_of(findings)) == ([pan], found)
+
+
+def test_unknown_colours_are_a_matter_of_the_colour_mask():
+    """The instance map was blamed, which has no colours."""
+    cls, inst = rgb_png(np.full((4, 4, 3), 3, np.uint8)), gray_png(np.full((4, 4), 7, np.uint16))
+    made = items.panoptic_inst_file(IMAGE_ID, cls, inst, "a.png", "void", paths=("cls.png", "inst.png"))
+    assert [(f.code, f.path) for f in made.findings] == [("unknown_colour", "cls.png")]
 
 
 def test_groups_become_crowds_when_asked():

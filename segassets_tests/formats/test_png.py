@@ -209,6 +209,17 @@ def test_label_maps_read_back(shape, dtype):
     assert png.gray_png(strided) == png.gray_png(labels.astype(labels.dtype.newbyteorder())) == data
 
 
+@settings(deadline=None)
+@given(st.tuples(*[st.integers(0, 12)] * 4), st.tuples(st.integers(1, 20), st.integers(1, 20)), st.integers(0, 99))
+def test_what_is_placed_on_zeros_is_written_as_the_whole_map(given, size, seed):
+    x, y, rows, columns = given
+    values = np.random.default_rng(seed).integers(0, 256, (rows, columns), np.uint8)
+    whole = np.zeros((40, 40), np.uint8)
+    whole[y : y + rows, x : x + columns] = values
+    h, w = size
+    assert png.placed_gray_png(values, x, y, size) == png.gray_png(whole[:h, :w])
+
+
 @settings(max_examples=60, deadline=None)
 @given(LABEL_MAPS)
 def test_colours_read_back_with_and_without_an_index_map(shape):
@@ -250,6 +261,9 @@ def test_arrays_of_the_wrong_kind_are_refused():
     ]:
         with pytest.raises(png.PngError, match="expected"):
             call(array)
+    for values, x in [(np.zeros((2, 2), np.uint16), 0), (np.zeros(4, np.uint8), 0), (np.zeros((2, 2), np.uint8), -1)]:
+        with pytest.raises(png.PngError, match="expected"):
+            png.placed_gray_png(values, x, 0, (4, 4))
     with pytest.raises(png.PngError, match="index 3 has no colour"):
         png.palette_rgb_png(np.full((2, 2), 3, np.uint8), np.zeros((3, 3), np.uint8))
 

@@ -42,6 +42,17 @@ def test_every_pixel_is_pillows(mode, old, new, how, seed):
     assert found.tobytes() == expected.tobytes()
 
 
+@settings(deadline=None)
+@given(st.sampled_from(["L", "RGB"]), st.tuples(lengths, lengths), st.tuples(lengths, lengths), st.data())
+def test_a_box_is_cut_out_first(mode, old, new, data):
+    (left, right), (top, bottom) = (
+        sorted(data.draw(st.lists(st.integers(0, n), min_size=2, max_size=2, unique=True))) for n in old
+    )
+    picture = noise(mode, old)
+    expected = picture.crop((left, top, right, bottom)).resize(new, BILINEAR)
+    assert resized(picture, new, BILINEAR, (left, top, right, bottom)).tobytes() == expected.tobytes()
+
+
 @pytest.mark.parametrize("mode", ["RGBA", "LA", "P", "I;16", "CMYK", "1"])
 def test_other_modes_are_left_to_pillow(mode):
     picture = noise("L", (40, 30)).convert(mode)
@@ -56,7 +67,13 @@ def test_a_kernel_that_gives_other_pixels_is_not_used(monkeypatch):
         def weighted_rows(rows, first, count, weights, out):
             out[:] = 7
 
-        weighted_columns = weighted_rows
+        @staticmethod
+        def weighted_columns(pixels, left, top, width, first, count, weights, strips, out):
+            out[:] = 7
+
+        @staticmethod
+        def all_strips(rows, columns):
+            return None
 
     assert resample._order_of_pillow(Wrong) is None
     assert not resample.KERNEL.agrees(Wrong)

@@ -26,7 +26,7 @@ from segassets.formats.split_zip import (
     read_directory,
     safe_name,
 )
-from segassets.formats.split_zip_members import members_of
+from segassets.formats.split_zip_members import common_top, members_of
 from segassets.formats.split_zip_records import decode_name
 
 GOLDEN = Path(__file__).parents[3] / "shared/golden/maggie"
@@ -196,6 +196,28 @@ def test_trailing_bytes_are_ignored_with_a_warning():
     assert contents(merged(parts_of(blobs))) == MEMBERS
 
 
+@pytest.mark.parametrize("wide", [False, True])
+def test_bytes_before_a_zip_are_told_and_left_out(wide):
+    whole = plain_zip([(f"{i}", b"") for i in range(66_000)]) if wide else plain_zip()
+    parts = parts_of({"X.zip": b"#!/bin/sh\nexit\n" + whole})
+    directory = read_directory(parts)
+    assert [(f.code, f.severity) for f in directory.findings] == [("leading_bytes", "warning")]
+    assert directory.findings[0].message.startswith("15 bytes")
+    assert merged(parts) == whole
+    for entry in directory.entries[:8]:
+        packed = directory.joined.read(*data_range(directory, entry))
+        assert wide or zlib.decompress(packed, -15) == dict(MEMBERS)[entry.name]
+
+
+def test_a_directory_that_is_not_there_at_all_is_no_matter_of_leading_bytes():
+    whole = plain_zip()
+    start = read_directory(parts_of({"X.zip": whole})).start
+    assert code_of(parts_of({"X.zip": whole[:start] + b"?" + whole[start + 1 :]})) == {("bad_directory", "X.zip")}
+    assert code_of(parts_of({"X.zip": b"?" * 9 + whole[:start] + b"?" + whole[start + 1 :]})) == {
+        ("bad_directory", "X.zip")
+    }
+
+
 def test_extra_parts_are_named_and_never_used():
     blobs = split_zip(MEMBERS, 3000)
     last = blobs.pop("X.zip")
@@ -236,6 +258,22 @@ def test_a_cut_part_is_found_and_stops_the_merge(lost, part):
     assert code_of(parts) == {("truncated_part", part)}
     with pytest.raises(BadItem, match="truncated_part"):
         merge_plan(read_directory(parts))
+
+
+@pytest.mark.parametrize(("descriptors", "told"), [(False, "100 bytes are missing"), (True, "at least 84 bytes")])
+def test_the_number_of_bytes_that_a_cut_part_lacks_is_right(descriptors, told):
+    blobs = split_zip(MEMBERS, 900, descriptors=descriptors)
+    (finding,) = read_directory(parts_of({**blobs, "X.z04": blobs["X.z04"][:-100]})).findings
+    assert (finding.code, finding.part) == ("truncated_part", "X.z04")
+    assert finding.message.startswith(told)
+
+
+@pytest.mark.parametrize(
+    ("names", "top"),
+    [(["./X/a", "./X/b/"], "X/"), (["X//a", "./X/b"], "X/"), (["./a", "./b"], ""), (["X/a", "../b"], ""), (["X/a"], "X/")],
+)  # fmt: skip
+def test_the_folder_that_all_members_share(names, top):
+    assert common_top(names) == top
 
 
 def test_bytes_lost_inside_a_part_are_found():

@@ -10,10 +10,11 @@ from PIL import Image
 from segassets.findings import BadItem
 from segassets.formats import png_runs, resample
 from segassets.formats.png import gray_png
-from segassets.formats.synthesis import Instance, _covered, _exact_ratio, chosen, on_frame
+from segassets.formats.synthesis import Instance, _covered, _exact_ratio, chosen
 from segassets.formats.synthesis_items import synthetic_image
 from segassets.formats.synthesis_lists import plain_path, read_list, unlike_frames
 from segassets.formats.synthesis_video import NUMBERS, Clip, NotMade, Plan, drawn, mattes, plan
+from segassets.formats.synthesis_video_items import synthetic_video
 
 
 @dataclass
@@ -119,10 +120,6 @@ def test_the_limit_is_decided_on_whole_frames_in_single_precision():
     assert _exact_ratio(instance, window, covered, (60, 50)) == expected
 
 
-def test_frames_are_clipped():
-    assert on_frame(np.full((4, 9), 7, np.uint8), 3, 2, (6, 5)).sum() == 7 * 3 * 3
-
-
 def test_ids_of_the_levels():
     assert NUMBERS["train", "medium"] == [(500, 1499), (3500, 9499)]
     picked, _ = drawn(5, "easy", 10)
@@ -145,6 +142,11 @@ def test_videos_are_accepted_by_what_their_worst_step_covers():
     assert visible[0][:, :4].min() == 255 and visible[0][:, 4:].max() == 0 and visible[1].min() == 255
 
 
+def test_whole_levels_survive_upstreams_rounding():
+    levels = np.arange(256, dtype=np.uint8)
+    assert ((levels / 255) * 255).astype(np.uint8).tolist() == levels.tolist()
+
+
 def test_an_empty_frame_pulls_the_box_to_the_corner_and_an_empty_clip_is_not_made():
     random = np.random.RandomState(0)
     boxes = [(4, 5, 9, 9), None]
@@ -162,9 +164,18 @@ def test_what_is_compiled_changes_no_byte(monkeypatch):
     for wanted in (True, False):
         monkeypatch.setattr(resample.KERNEL, "wanted", wanted)
         monkeypatch.setattr(png_runs.KERNEL, "wanted", wanted)
-        made[wanted] = [[(f.path, f.data) for f in image(number, people).files] for number in range(4)]
+        given = [image(number, people) for number in range(4)]
+        given += [group(number, level, people) for level in ("easy", "medium", "hard") for number in range(4)]
+        made[wanted] = [([(file.path, file.data) for file in one.files], one.rows) for one in given]
     assert made[True] == made[False]
-    assert any(made[True])
+    assert sum(bool(files) for files, _ in made[True]) > 5
+
+
+def group(number, level, people):
+    """A video of two frames, made of `people`, each of whom moves by turning into the next one."""
+    picked, _ = drawn(number, level, len(people))
+    clips = [(str(k), *zip(people[k], people[(k + 1) % len(people)], strict=True)) for k in picked]
+    return synthetic_video(number, clips, "v", level, len(people), ["b"], ["b"], {"b": [BACK, BACK]}, True)
 
 
 def test_lists_with_a_byte_order_mark_and_windows_lines():

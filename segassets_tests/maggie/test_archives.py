@@ -1,5 +1,6 @@
 """Archives in a raw folder: what is missing is missed by everything that is made from them, and by nobody unnoticed."""
 
+import os
 import random
 
 import numpy as np
@@ -177,3 +178,25 @@ def test_models_whose_names_can_be_no_keys_are_told(place, tmp_path):
     said = place.run("materialize", "maggie/him2k_masks", "--dry-run").stdout
     assert "'mask rcnn'" in said and "cannot be a partition's key" in said
     assert "mine|natural" in said and ".hidden" not in said
+
+
+def test_a_file_with_an_odd_name_stops_nobody(place, tmp_path):
+    odd = ["a\\b{}", os.fsdecode(b"caf\xe9{}"), "new\nline{}"]
+    for name in odd:
+        write(tmp_path / "raw/maggie", {name.format(".zip"): b"", name.format(".z01"): b""})
+        write(tmp_path / "raw/sa1b", {name.format(".tar"): b"", f"advdata/{name.format('-Grad')}/run/x": b""})
+        write(tmp_path / "raw/cityscapes/predictions", {name.format(".json"): b""})
+    write(tmp_path / "raw/maggie", {"K.zip": plain_zip([("a", b"1")])})
+    said = place.run("materialize", "maggie/members")
+    assert "cannot be a partition's key" in said.stdout + said.stderr
+    assert all(repr(name.format("")) in said.stdout + said.stderr for name in odd)
+    assert (tmp_path / "store/maggie/K/a").read_bytes() == b"1"
+    for what in ("sa1b", "maggie", "cityscapes"):
+        place.run("status", what)
+    place.run("materialize", "sa1b", "--dry-run")
+
+
+def test_a_top_folder_that_is_written_with_a_dot_is_not_repeated(place, tmp_path):
+    write(tmp_path / "raw/maggie", {"Dot.zip": plain_zip([("./Dot/x/a", b"1"), ("./Dot/b", b"2")])})
+    place.run("materialize", "maggie/members")
+    assert (tmp_path / "store/maggie/Dot/x/a").read_bytes() == b"1" and (tmp_path / "store/maggie/Dot/b").is_file()

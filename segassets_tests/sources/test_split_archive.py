@@ -172,6 +172,30 @@ def test_what_does_not_lie_in_a_missing_part_can_be_read(tmp_path):
     assert all(data == random.Random(int(name[1:])).randbytes(300) for name, data in made.items())
 
 
+@pytest.mark.parametrize("beside", ["X (old).zip", "X.zebra.zip", "X.z01.zip", "X.zip.zip", "X (1).zip", "xX.zip"])
+def test_a_neighbour_whose_name_only_begins_the_same_is_an_archive_of_its_own(tmp_path, beside):
+    write(tmp_path / "raw", {**split_zip(MEMBERS, 3000), beside: b"another archive"})
+    assert unpack(tmp_path / "raw") == (dict(MEMBERS), [])
+    stem = beside.removesuffix(".zip")
+    write(tmp_path / "raw", {beside: split_zip([("other", b"1")], 10**6)["X.zip"]})
+    assert unpack(tmp_path / "raw", stem) == ({"other": b"1"}, [])
+
+
+def test_neighbours_of_other_archives_are_not_among_what_is_read(tmp_path):
+    names = ["X.z01", "X.Z02", "x.zip", "X (1).z02", "X.z03.crdownload"]
+    write(tmp_path / "raw", dict.fromkeys([*names, "X (old).zip", "X.zebra.zip", "Xz.zip"], b""))
+    assert sorted(archive_folder(str(tmp_path / "raw"), "X").paths) == sorted(names)
+    write(tmp_path / "raw", {"X [1].zip": b""})
+    assert archive_folder(str(tmp_path / "raw"), "X [1]").paths == ["X [1].zip"]
+
+
+@pytest.mark.parametrize("there", [["X (1).z01", "X (1).zip"], ["X.zip.crdownload"], ["X.zebra.zip", "X (1).zip"]])
+def test_an_archive_of_which_only_look_alikes_are_there_is_missing(tmp_path, there):
+    write(tmp_path / "raw", dict.fromkeys(there, b"x"))
+    with pytest.raises(BadItem, match=r"X\.zip is not there.* looks like it"):
+        read_archive(archive_folder(str(tmp_path / "raw"), "X"), "X")
+
+
 def test_a_part_of_another_size_than_was_downloaded_is_named(tmp_path):
     write(tmp_path / "raw", split_zip(MEMBERS, 3000))
     _, parts = read_archive(archive_folder(str(tmp_path / "raw"), "X"), "X")
@@ -258,3 +282,68 @@ def test_sizes_that_lie_cost_no_memory(tmp_path_factory, data):
         assert tracemalloc.get_traced_memory()[1] < 48 * 2**20
     finally:
         tracemalloc.stop()
+
+
+SPREAD = [(f"f{k}", random.Random(k).randbytes(300)) for k in range(8)]
+
+
+def test_what_is_there_can_be_read_when_the_last_numbered_part_is_missing(tmp_path):
+    parts = split_zip(SPREAD, 900)
+    assert "X.z04" not in parts and parts.pop("X.z03")
+    write(tmp_path / "raw", parts)
+    directory, where = read_archive(archive_folder(str(tmp_path / "raw"), "X"), "X")
+    assert [(f.code, f.part) for f in directory.findings] == [("missing_part", "X.z03")]
+    assert "speaks of 4 parts" in directory.findings[0].message and len(where) == 4
+    made, findings = unpack(tmp_path / "raw")
+    assert made and all(data == dict(SPREAD)[name] for name, data in made.items())
+    assert made.keys() | {finding.member for finding in findings} == dict(SPREAD).keys()
+    assert {(finding.code, finding.part) for finding in findings} == {("missing_part", "X.z03")}
+
+
+def test_a_directory_that_lies_in_a_missing_part_is_told_and_nothing_else(tmp_path):
+    parts = split_zip(SPREAD, 400)  # the directory has two parts of its own
+    names = sorted(parts)
+    del parts[names[-2]]
+    write(tmp_path / "raw", parts)
+    with pytest.raises(BadItem, match="directory lies in what is missing") as problem:
+        read_archive(archive_folder(str(tmp_path / "raw"), "X"), "X")
+    assert {(f.code, f.part) for f in problem.value.findings} == {("missing_part", names[-2])}
+
+
+@pytest.mark.parametrize("surplus", [["X.z09"], ["X.z04", "X.z09"], ["X.z600"]])
+def test_parts_too_many_are_named_and_no_others_are_asked_for(tmp_path, surplus):
+    write(tmp_path / "raw", {**split_zip(SPREAD, 900), **dict.fromkeys(surplus, b"of another set")})
+    directory, where = read_archive(archive_folder(str(tmp_path / "raw"), "X"), "X")
+    assert [(f.code, f.severity, f.part) for f in directory.findings] == [("extra_part", "warning", n) for n in surplus]
+    assert len(where) == 4 and unpack(tmp_path / "raw") == (dict(SPREAD), [])
+
+
+def test_members_behind_leading_bytes(tmp_path):
+    write(tmp_path / "raw", {"X.zip": bytes(70_000) + split_zip(MEMBERS, 10**6)["X.zip"]})
+    assert unpack(tmp_path / "raw") == (dict(MEMBERS), [])
+
+
+def test_one_too_many_and_one_missing(tmp_path):
+    parts = {**split_zip(SPREAD, 900), "X.z09": b"of another set", "X (1).z02": b""}
+    write(tmp_path / "raw", {name: data for name, data in parts.items() if name != "X.z02"})
+    directory, _ = read_archive(archive_folder(str(tmp_path / "raw"), "X"), "X")
+    assert [(f.code, f.part) for f in directory.findings] == [("missing_part", "X.z02"), ("extra_part", "X.z09")]
+    assert "X (1).z02 looks like it" in directory.findings[0].message
+
+
+def test_a_whole_zip_beside_a_part_of_another_set(tmp_path):
+    write(tmp_path / "raw", {"X.zip": split_zip(SPREAD, 10**6)["X.zip"], "X.z05": b"of another set"})
+    directory, _ = read_archive(archive_folder(str(tmp_path / "raw"), "X"), "X")
+    assert [(f.code, f.part) for f in directory.findings] == [("extra_part", "X.z05")]
+    assert unpack(tmp_path / "raw") == (dict(SPREAD), [])
+
+
+def test_a_piece_that_is_missing_of_a_plain_zip_that_was_cut(tmp_path):
+    whole = split_zip(SPREAD, 10**6)["X.zip"]
+    pieces = {f"X.z{k:02d}": whole[at : at + 900] for k, at in enumerate(range(0, len(whole) - 900, 900), 1)}
+    pieces["X.zip"] = whole[900 * len(pieces) :]
+    del pieces["X.z02"]
+    write(tmp_path / "raw", pieces)
+    with pytest.raises(BadItem) as problem:
+        read_archive(archive_folder(str(tmp_path / "raw"), "X"), "X")
+    assert [(f.code, f.part) for f in problem.value.findings] == [("missing_part", "X.z02")]

@@ -3,6 +3,8 @@
 from functools import partial
 from typing import Literal
 
+from pydantic import NonNegativeInt
+
 from segassets.artifact import artifact
 from segassets.defs.cityscapes import checks, show
 from segassets.defs.cityscapes.raw import ENDINGS, GT, SPLITS, ground_truth
@@ -31,7 +33,7 @@ def _compare(truth, items, kind, as_name, what):
     for item in sample:
         ref = truth.ref(kind, item["image"])
         item.update({as_name: ref, "other": ref.label})
-    told = f"{what} is compared with *{ENDINGS[kind]} in {len(sample)} of {len(items)} images"
+    told = f"{what} is compared with *{ENDINGS[kind]} in {len(sample)} of {len(items)} images, where both can be read"
     return [info("compared", told)] if sample else []
 
 
@@ -133,7 +135,7 @@ def instances(
     raw,
     partition,
     *,
-    id_base: int = 1,
+    id_base: NonNegativeInt = 1,
     segmentation: Literal["rle", "polygons"] = "rle",
     strict_counts: bool = False,
 ):

@@ -32,7 +32,8 @@ def pq(raw, panoptic, partition):
     other way round, and an unknown category are errors, as in the reference tool.
     """
     where = f"predictions/{partition}"
-    predicted, bad = panoptic_scores.by_image(panoptic_scores.annotations(only_json(raw, partition), where), where)
+    path, document = only_json(raw, partition)
+    predicted, bad = panoptic_scores.by_image(panoptic_scores.annotations(document, path), where)
     lost = {finding.image for finding in bad}
     pictures = {path.rsplit("/", 1)[1]: raw.ref(path) for path in raw.paths if path.endswith(".png")}
     truth, handle = ground_truth("cityscapes/panoptic", panoptic, "image", {*predicted, *lost})

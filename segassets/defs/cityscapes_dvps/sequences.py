@@ -65,6 +65,7 @@ def video_sequence(raw, labels, partition):
     depth = {name.stem: ref for name, ref in zip(names, found.refs.values(), strict=True) if name}
     if not depth:
         raise Skip(f"there are no cityscapes_dvps/video_sequence/{partition}/*_depth.png in the raw folder")
+    foreign = _foreign([path for path, name in zip(found.refs, names, strict=True) if name is None])
     if partition not in LABELLED:
         raise Skip(f"Cityscapes-VPS has no labels of {partition}: {len(depth)} depth files are left aside")
     panoptic_inst = labels[partition]
@@ -88,7 +89,7 @@ def video_sequence(raw, labels, partition):
     if unused:
         told = f"{len(unused)} labelled frames have no depth file and are left out, {unused[0]} for one"
         missing.append(warning("depth_missing", told))
-    findings = [*found.findings, *photos.findings, *bad, *missing, *_videos(names)]
+    findings = [*found.findings, *photos.findings, *bad, *missing, *foreign, *_videos(names)]
     return each(Items(items, "frame"), dvps_files, findings=findings)
 
 
@@ -101,6 +102,15 @@ def _bad_photographs(photos, frames, panoptic_inst):
         shapes[name] = (row["height"], row["width"])
     bad = photos.problems(frames, {stem: shapes.get(frame) for stem, frame in frames.items()}, videos)
     return [replace(f, code="photo_missing") if f.code == "photograph_missing" else f for f in bad]
+
+
+def _foreign(paths):
+    """A warning for files that are, by their names, neither depth files nor what the published triplets have beside."""
+    paths = [path for path in sorted(paths) if "_leftImg8bit" not in path and "_gtFine_" not in path]
+    if not paths:
+        return []
+    told = f"{len(paths)} files are no <video>_<k>_<city>_<seq>_<frame>_depth.png, left aside: {', '.join(paths[:5])}"
+    return [warning("foreign_files", told)]
 
 
 def _videos(names):

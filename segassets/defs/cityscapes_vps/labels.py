@@ -3,7 +3,7 @@
 from functools import partial
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, NonNegativeInt
 
 from segassets.artifact import artifact
 from segassets.defs.cityscapes_vps import checks, show
@@ -161,7 +161,9 @@ def panoptic_gt(panoptic_video, partition, *, flavour: Flavour = "clean", bbox: 
     check=checks.instances,
     show=show.instances,
 )
-def instances(panoptic_inst, partition, *, flavour: Flavour = "clean", id_base: int = 1, compressed: bool = False):
+def instances(
+    panoptic_inst, partition, *, flavour: Flavour = "clean", id_base: NonNegativeInt = 1, compressed: bool = False
+):
     """Instances as COCO annotations with uncompressed run lengths; frames without instances are listed, too.
 
     `compressed`: run lengths as COCO's strings, a fifth of the size; upstream's loader and pycocotools take both.

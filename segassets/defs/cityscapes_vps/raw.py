@@ -125,6 +125,8 @@ def labelled_frames(release, strict):
     findings.append(info("frames_from", f"{len(frames)} frames are those of {source}"))
     if by_rule:
         findings += lists.not_in_rule(frames, by_rule, source)
+    else:
+        findings += lists.misnumbered(frames, release.split)
     findings += lists.list_findings(frames, release.split, strict)
     if release.split == "test" or not masked:
         if release.split != "test":

@@ -36,7 +36,8 @@ def vpq(raw, panoptic_video, partition):
     where = f"predictions/{partition}"
     pictures = {path.rsplit("/", 1)[1].removesuffix(".png"): path for path in raw.paths if path.endswith(".png")}
     truth, handle = ground_truth("cityscapes_vps/panoptic_video", panoptic_video, "frame", pictures.keys())
-    entries = panoptic_scores.annotations(only_json(raw, partition, "pred.json"), where)
+    path, document = only_json(raw, partition, "pred.json")
+    entries = panoptic_scores.annotations(document, path)
     predicted, bad = _by_frame(entries, list(truth), where)
     lost = {finding.image for finding in bad}
     items, findings = join(

@@ -7,6 +7,7 @@ import dagster as dg
 from segassets.artifact import artifact
 from segassets.components.matting import RESERVED
 from segassets.errors import SegassetsError
+from segassets.files.paths import is_plain
 from segassets.files.ref import Ref
 from segassets.findings import BadItem, info
 from segassets.formats import split_zip
@@ -40,8 +41,13 @@ SMALL_REMOTE, REMOTE_SAMPLE, REMOTE_SHARE = 3 * 2**20, 2**20, 0.005
 
 def _archives(files):
     named = {name: split_zip.part_number(name) for name in files.names("maggie")}
-    # A folder may have such a name, too; only what could be a part is asked about.
-    parts = [part for name, part in named.items() if part is not None and files.stat(f"maggie/{name}") is not None]
+    # A folder may have such a name, too; only what could be a part is asked about. A name that nothing can be asked
+    # about (a backslash, no UTF-8) gives no key either, and is reported as such.
+    parts = [
+        part
+        for name, part in named.items()
+        if part is not None and (not is_plain(f"maggie/{name}") or files.stat(f"maggie/{name}") is not None)
+    ]
     whole = {stem.lower() for stem, _, number in parts if number is None}
     last = {stem for stem, _, number in parts if number is None}
     # `x.z02` beside `X.zip` is a part of X that is written otherwise: its findings say so.
@@ -89,7 +95,7 @@ def archive_index(raw, partition, download):
     return files(rows=index_columns(members_of(directory), names), findings=findings)
 
 
-@artifact("maggie/members", ARCHIVES, into="maggie/{partition}", reads=lookalikes, code_version="2")
+@artifact("maggie/members", ARCHIVES, into="maggie/{partition}", reads=lookalikes, code_version="3")
 def members(archive_index, raw, partition):
     """The members as files, straight from the parts; every CRC checked, unsafe names refused.
 

@@ -2,6 +2,7 @@
 
 import dagster as dg
 
+from segassets.files.paths import is_plain
 from segassets.formats.asam_eval import DATASETS
 from segassets.partitions import dynamic
 
@@ -11,12 +12,13 @@ def _shards(files):
 
 
 def _adversarial_runs(files):
-    return [
-        f"{folder.removesuffix('-Grad')}.{run}"
-        for folder in files.names("sa1b/advdata")
-        if folder.endswith("-Grad")
-        for run in files.names(f"sa1b/advdata/{folder}")
-    ]
+    runs = []
+    for folder in files.names("sa1b/advdata"):
+        if folder.endswith("-Grad"):
+            # Nobody can look into a folder of an odd name: it stands for itself, and is refused as a key.
+            inside = files.names(f"sa1b/advdata/{folder}") if is_plain(folder) else [""]
+            runs += [f"{folder.removesuffix('-Grad')}.{run}" for run in inside]
+    return runs
 
 
 SHARDS = dynamic("sa1b_shards", _shards)
