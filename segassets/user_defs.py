@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import re
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 
@@ -34,9 +35,10 @@ def load_user_defs(folder: Path | None) -> dg.Definitions:
         _check_document(path)
     try:
         own = ComponentTree(defs_module=module, project_root=folder).build_defs()
-    except ComponentTreeException as wrong:
-        cause = wrong.__cause__
-        told = _schema_errors(cause) if isinstance(cause, ValidationError) else str(cause or wrong)
+    except (ComponentTreeException, ValidationError) as wrong:
+        cause = wrong.__cause__ if isinstance(wrong, ComponentTreeException) else wrong
+        at = _blamed(folder, str(wrong))
+        told = _schema_errors(cause, at) if isinstance(cause, ValidationError) else at.located(str(cause or wrong))
         raise UsageError(f"SEGASSETS_DEFS: {told}") from wrong
     # Two component trees cannot be merged: what the user's has made can.
     return dg.Definitions(
@@ -102,8 +104,8 @@ def _check_keys(path: Path, node: yaml.Node) -> None:
 
 def _check_type(path: Path, node: yaml.Node) -> None:
     module, _, name = str(node.value).rpartition(".")
-    if not module or module.startswith("."):
-        return  # beside the YAML, or a short name: Dagster knows
+    if module.startswith(".") or str(node.value).startswith("."):
+        return  # beside the YAML: Dagster knows
     try:
         there = hasattr(importlib.import_module(module), name)
     except (ImportError, ValueError):
@@ -116,11 +118,47 @@ def _wrong(path: Path, line: int, told: str) -> UsageError:
     return UsageError(f"SEGASSETS_DEFS: {path}:{line + 1}: {told}")
 
 
+@dataclass(frozen=True)
+class _Blamed:
+    """The document of a YAML that Dagster was busy with; neither file nor document where it does not say."""
+
+    path: Path | None = None
+    document: yaml.Node | None = None
+
+    def located(self, told: str, attribute: str = "") -> str:
+        """`<file>:<line of the attribute>: <dataset>: <told>`, of that what is known and not said in it already."""
+        if self.path is None or str(self.path) in told:
+            return told
+        attributes = _value(self.document, "attributes")
+        dataset, value = _value(attributes, "dataset"), _value(attributes, attribute.split(".")[0])
+        name = getattr(dataset, "value", "")
+        line = (value or attributes or self.document).start_mark.line + 1
+        return f"{self.path}:{line}: {f'{name}: ' if name and name not in told else ''}{told}"
+
+
+def _value(node: yaml.Node | None, name: str) -> yaml.Node | None:
+    pairs = node.value if isinstance(node, yaml.MappingNode) else []
+    return next((value for key, value in pairs if key.value == name), None)
+
+
+_COMPONENT = re.compile(r"(?:component|definitions for) (?P<folder>.*)\[(?P<number>\d+)\]:")
+
+
+def _blamed(folder: Path, told: str) -> _Blamed:
+    """What Dagster's message begins with: `Error while loading component <folder of the YAML>[<document>]:`."""
+    place = _COMPONENT.search(told.partition("\n")[0])
+    path = folder / place["folder"] / "defs.yaml" if place else None
+    if path is None or not path.is_file():
+        return _Blamed()
+    documents = list(yaml.compose_all(path.read_text(encoding="utf-8"), Loader=yaml.SafeLoader))
+    return _Blamed(path, documents[int(place["number"])])
+
+
 _PLACE = re.compile(r"attributes\.?(?P<attribute>\S*) at (?P<file>.*):(?P<line>\d+)")
 _KIND = re.compile(r"\.(?:str|int|float|bool|none|(?:list|dict|tuple|union|literal)\[[^ ]*?\]+)(?=\.|$)", re.IGNORECASE)
 
 
-def _schema_errors(problem: ValidationError) -> str:
+def _schema_errors(problem: ValidationError, blamed: _Blamed) -> str:
     """One line an attribute: `<file>:<line>: <attribute>: <what is wrong>, found ...`.
 
     Dagster takes a template's text for everything and says of each attribute that it is no text, too: left out.
@@ -134,5 +172,6 @@ def _schema_errors(problem: ValidationError) -> str:
             continue
         at = f"{place['file']}:{place['line']}: " if place else ""
         message = "this is no attribute here" if error["type"] == "extra_forbidden" else error["msg"]
-        told[attribute] = f"{at}{attribute}: {message}, found {error['input']!r}"
+        text = f"{attribute}: {message}, found {error['input']!r}"
+        told[attribute] = f"{at}{text}" if at else blamed.located(text, attribute)
     return "\n".join(told.values())

@@ -154,9 +154,8 @@ class Catalogue:
 
     def refused(self, definition: dg.PartitionsDefinition | None) -> list[str]:
         """Names in the raw folder that would be partition keys of a definition, but cannot be."""
-        if not isinstance(definition, dg.DynamicPartitionsDefinition):
-            return []
-        return dynamic_partitions.discover(self.settings, definition.name).refused
+        dynamic = [part for part in _parts(definition) if isinstance(part, dg.DynamicPartitionsDefinition)]
+        return [name for part in dynamic for name in dynamic_partitions.discover(self.settings, part.name).refused]
 
     def register(self) -> dict[str, list[str]]:
         """Register the keys that the raw folder gives, once a command; the new ones, by definition."""
@@ -242,7 +241,7 @@ def no_partition(partition: str, known: Iterable[str | None]) -> UsageError:
     return UsageError(f"--partition {partition}: none of the selected assets has it; known are {shown or 'none'}")
 
 
-def _parts(definition: dg.PartitionsDefinition) -> list[dg.PartitionsDefinition]:
+def _parts(definition: dg.PartitionsDefinition | None) -> list[dg.PartitionsDefinition | None]:
     """A definition, or its dimensions."""
     if isinstance(definition, dg.MultiPartitionsDefinition):
         return [dimension.partitions_def for dimension in definition.partitions_defs]

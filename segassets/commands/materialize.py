@@ -126,18 +126,19 @@ def _partitions(
         return list(fitting), []
     dataset = members[0].split("/")[0]
     told = "cannot be a partition's key (letters, digits, '.', '_' and '-', a letter or digit first): rename what it is from"
-    skipped = [Event("skipped", dataset, repr(name), told) for name in catalogue.refused(definition)]
+    refused = [Event("skipped", dataset, repr(name), told) for name in catalogue.refused(definition)]
     if not catalogue.keys_of(definition):
         told = f"nothing in {catalogue.settings.raw} gives a partition"
-        return [], [*skipped, *(Event("skipped", key, None, told) for key in members)]
+        return [], [*refused, *(Event("skipped", key, None, told) for key in members)]
     wanted: list[str | None] = []
+    skipped: list[Event] = []
     for partition in catalogue.keys_of(definition):
         reason = catalogue.missing_raw(members[0], partition, options)
         if reason is None:
             wanted.append(partition)
         else:
             skipped.append(Event("skipped", dataset, partition, f"{reason} ({', '.join(members)})"))
-    return wanted, _fewer(skipped)
+    return wanted, [*refused, *_fewer(skipped)]
 
 
 NAMED = 30

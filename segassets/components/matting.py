@@ -8,6 +8,7 @@ attributes:
   licence: CC BY 4.0           # and link, citation: for the lineage and the dataset's card
 """
 
+from dataclasses import replace
 from typing import Literal
 
 import dagster as dg
@@ -17,9 +18,9 @@ from segassets.components import matting_show as show
 from segassets.errors import Skip, UsageError
 from segassets.findings import BadItem, error, warning
 from segassets.formats.matting_dataset import Folders, Layout, clip_problem
-from segassets.formats.matting_inspect import by_sample, of_no_sample
+from segassets.formats.matting_inspect import by_sample, files_of, of_no_sample, unread
 from segassets.formats.matting_items import SAMPLE_ROWS, check_samples
-from segassets.formats.matting_layouts import find_root, further_masks, image_folder, judge
+from segassets.formats.matting_layouts import find_root, further_masks, has_split, judge, nested_roots
 from segassets.formats.matting_trimaps import trimaps_of
 from segassets.sources.split_archive import lookalikes
 from segassets.sources.split_archive_tree import dataset_tree
@@ -57,6 +58,8 @@ class MattingDataset(dg.Component, dg.Model, dg.Resolvable):
             )
         if not self.splits:
             raise UsageError(f"{self.dataset} has no splits: name at least one")
+        if twice := sorted({split for split in self.splits if self.splits.count(split) > 1}):
+            raise UsageError(f"{self.dataset}: splits: {', '.join(twice)} is there twice")
         clip = (self.clip_length or None, self.clip_overlap if self.clip_overlap != -1 else None)
         if told := clip_problem(self.mode, *clip):
             raise UsageError(f"{self.dataset}: {told}")
@@ -86,11 +89,11 @@ def _reads(dataset: str) -> tuple[str, ...]:
 
 
 def _listing(spec: MattingDataset, raw, split: str):
-    """(tree below the loader's root, its paths as the loader makes them: path → path in the dataset's folder)."""
+    """(tree below the loader's root, what the loader's own paths have before those of the tree)."""
     tree = dataset_tree(raw, spec.dataset)
     prefix, added = find_root(tree.refs, spec.loader(split), spec.dataset)
-    below = tree.below(prefix)
-    return below, added
+    nested = nested_roots(tree.refs, spec.loader(split), spec.dataset)
+    return replace(tree.below(prefix), findings=(*tree.findings, *nested)), added
 
 
 def samples_asset(spec: MattingDataset, splits: dg.PartitionsDefinition) -> dg.AssetsDefinition:
@@ -107,7 +110,7 @@ def samples_asset(spec: MattingDataset, splits: dg.PartitionsDefinition) -> dg.A
         reads=_reads(spec.dataset),
         raw=f"{spec.dataset}/raw",
         rows=SAMPLE_ROWS,
-        code_version="2",
+        code_version="3",
         show=show.shown_samples("frames" if spec.layout == "video" else "images", listing),
     )
     def samples(raw, partition, *, strict_counts: bool = False):
@@ -125,12 +128,15 @@ def samples_asset(spec: MattingDataset, splits: dg.PartitionsDefinition) -> dg.A
             raise BadItem(error("missing", f"{there} in {raw.root}/maggie", path=spec.dataset))
         if not judged.samples and _has_other_split(spec, raw, partition):
             raise Skip(f"{spec.dataset} has no split {partition} here, only others")
-        items = []
+        items, told = [], set()
+        refused = {added + path: why for path, why in tree.refused.items()}
         further = {} if tree.packed else further_masks(refs, layout)
         for key, listed, known in by_sample(judged):
-            paths = [path for sample in listed for path in (sample.image, *sample.alphas, *sample.unmasked)]
-            masks = {path for sample in listed for path in sample.masks}
-            paths += sorted(masks.union(further.get(key, ())))
+            read = dict.fromkeys(path for sample in listed for path in files_of(sample))
+            more = [path for path in further.get(key, ()) if path not in read]
+            known = [*known, *(replace(refused[path], path=path, image=key) for path in more if path in refused)]
+            paths = [*read, *more]
+            told.update(paths)
             items.append(
                 {
                     "key": key,
@@ -140,7 +146,8 @@ def samples_asset(spec: MattingDataset, splits: dg.PartitionsDefinition) -> dg.A
                     "published": {} if tree.packed else {path: path.removeprefix(added) for path in paths},
                 }
             )
-        findings = [*tree.findings, *of_no_sample(judged), *count_findings(spec, partition, len(items), strict_counts)]
+        findings = [*tree.findings, *of_no_sample(judged), *unread(refused, told, layout)]
+        findings += count_findings(spec, partition, len(items), strict_counts)
         size = 1 if spec.layout == "video" else 16
         return each(Items(items, "key", batch_items=size), check_samples, findings=findings, layout=layout)
 
@@ -149,14 +156,8 @@ def samples_asset(spec: MattingDataset, splits: dg.PartitionsDefinition) -> dg.A
 
 def _has_other_split(spec: MattingDataset, raw, split: str) -> bool:
     """Whether another split is there and this one is not: subsets are everyday."""
-    tree = dataset_tree(raw, spec.dataset)
-    for other in spec.splits:
-        layout = spec.loader(other)
-        prefix, added = find_root(tree.refs, layout, spec.dataset)
-        wanted = f"{image_folder(layout)}/"
-        if other != split and any((added + path[len(prefix) :]).startswith(wanted) for path in tree.refs):
-            return True
-    return False
+    refs = dataset_tree(raw, spec.dataset).refs
+    return any(has_split(refs, spec.loader(other), spec.dataset) for other in spec.splits if other != split)
 
 
 def count_findings(spec: MattingDataset, split: str, found: int, strict: bool) -> list:

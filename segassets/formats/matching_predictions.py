@@ -18,32 +18,43 @@ from segassets.findings import BadItem, Finding, error, warning
 from segassets.formats import rle
 from segassets.formats.polygons import coco_polygons
 
+_EXPECTED = "expected a COCO object with `images` and `annotations`, or a list of results"
 MAX_OUTLINE = 100  # length of a polygon's outline, in heights and widths of the image
 
 
-def read_predictions(data: bytes, images: bytes | None, path: str) -> tuple[dict[str, list[dict]], list[Finding]]:
+def read_predictions(
+    data: bytes, images: bytes | None, path: str, images_path: str = "images.json"
+) -> tuple[dict[str, list[dict]], list[Finding]]:
     """Predictions by image name (up to the first dot, as upstream names its folders), by falling score.
 
     `data`: a COCO object with `images` and `annotations`, or a results list with the images in `images`. One that
     cannot be used is an error `bad_prediction` with its place in the file and its image. Raises BadItem `bad_json`,
-    `predictions_images_missing`.
+    `predictions_images_missing`, with the path of the file that is to blame.
     """
-    content = _json(data, path)
-    if isinstance(content, dict):
-        listed, results = content.get("images", []), content.get("annotations", [])
+    results = _json(data, path)
+    if isinstance(results, dict):
+        missing = [name for name in ("images", "annotations") if not isinstance(results.get(name), list)]
+        if missing:
+            told = f"found an object without a list {' and '.join(missing)}: {_shown(results)}"
+            raise BadItem(error("bad_json", f"{_EXPECTED}, {told}", path=path))
+        listed, results, images_path = results["images"], results["annotations"], path
+    elif not isinstance(results, list):
+        raise BadItem(error("bad_json", f"{_EXPECTED}, found {_shown(results)}", path=path))
     elif images is None:
         message = "a list of results says nothing about images: put <subset>_images.json or images.json beside it"
         raise BadItem(error("predictions_images_missing", message, path=path))
     else:
-        about = _json(images, path)
-        listed, results = about.get("images", []) if isinstance(about, dict) else about, content
+        about = _json(images, images_path)
+        listed = about.get("images") if isinstance(about, dict) else about
+        if not isinstance(listed, list):
+            told = f"expected COCO's list of images, or an object that has it as `images`, found {_shown(about)}"
+            raise BadItem(error("bad_json", told, path=images_path))
     try:
         sizes = {entry["id"]: (entry.get("height"), entry.get("width")) for entry in listed}
         names = {entry["id"]: re.sub(r".*/", "", str(entry["file_name"])).split(".")[0] for entry in listed}
-        if not isinstance(results, list):
-            raise TypeError(f"the results are {_shown(results)}, no list")
     except (KeyError, TypeError, AttributeError) as problem:
-        raise BadItem(error("bad_json", f"not COCO results ({type(problem).__name__}: {problem})", path=path)) from None
+        told = f"an image without id or file_name, or with one that is none ({type(problem).__name__}: {problem})"
+        raise BadItem(error("bad_json", f"not COCO's images: {told}", path=images_path)) from None
     found: dict[str, list[dict]] = {name: [] for name in names.values()}
     findings = []
     for index, result in enumerate(results):

@@ -5,7 +5,8 @@ Pure but for reading: the caller gives the listing and a function that reads.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from itertools import groupby
 from typing import Any
 
@@ -51,9 +52,17 @@ def split_of(layout: str, folders: Folders) -> str:
 
 
 def inspect_samples(
-    folders: Folders, layout: Layout, root: str, shown_root: str, read: Callable[[str], bytes]
+    folders: Folders,
+    layout: Layout,
+    root: str,
+    shown_root: str,
+    read: Callable[[str], bytes],
+    refused: Mapping[str, Finding],
 ) -> tuple[list[Finding], list | None, str]:
-    """(findings, the loader's own index with paths from `shown_root` on, one line that sums it up)."""
+    """(findings, the loader's own index with paths from `shown_root` on, one line that sums it up).
+
+    `refused`: path → why it cannot be read.
+    """
     judged = judge(folders, layout, root)
     findings = list(judged.findings)
     sizes: dict[str, dict[str, tuple[int, int] | None]] = {}
@@ -64,6 +73,7 @@ def inspect_samples(
             sizes.setdefault(sample.video, {})[sample.image] = looked.size
     for video, found in sizes.items():
         findings += frame_sizes(found, video)
+    findings += unread(refused, (path for sample in judged.samples for path in files_of(sample)), layout)
     index = shown_index(judged, layout, shown_root)
     return findings, index, summary(judged, layout)
 
@@ -102,3 +112,14 @@ def of_no_sample(judged: Judged) -> list[Finding]:
     """Findings that belong to no sample that is there."""
     keys = {sample.video or sample.key for sample in judged.samples}
     return [finding for finding in judged.findings if finding.image not in keys]
+
+
+def files_of(sample: Sample) -> list[str]:
+    """The files that are looked at for a sample."""
+    return [sample.image, *sample.alphas, *sample.unmasked, *sample.masks]
+
+
+def unread(refused: Mapping[str, Finding], read: Iterable[str], layout: Layout) -> list[Finding]:
+    """Why files of a split cannot be read that belong to no sample, which would tell it; by the paths of the layout."""
+    rest = set(refused).difference(read)
+    return [replace(refused[path], path=path) for path in sorted(rest) if layout.split in path.split("/")[:-1][:2]]

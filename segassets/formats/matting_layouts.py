@@ -9,8 +9,9 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
+from typing import NamedTuple
 
-from segassets.findings import Finding, error, warning
+from segassets.findings import BadItem, Finding, error, warning
 from segassets.formats.matting_dataset import Folders, Judged, Layout, Sample
 from segassets.formats.matting_videos import judge_video
 
@@ -248,17 +249,53 @@ def find_root(paths: Iterable[str], layout: Layout, name: str) -> tuple[str, str
     """(prefix, added): the folder in a listing that holds the layout, and what the loader's own paths have before it.
 
     A download has at most two folders around it (`HIM2K/images/...`). Of a set that is its own split, such as I-HIM50K,
-    the split's folder may be the top: its root is then the folder above, and `added` is `I-HIM50K/`.
+    the split's folder may be the top: its root is then the folder above, and `added` is `I-HIM50K/`. Of several the one
+    nearest to the top is taken. Raises BadItem `layout` where two are equally near.
     """
-    wanted = f"{image_folder(layout)}/"
-    inner = wanted.removeprefix(f"{layout.split}/")
-    own: set[str] = set()
-    for path in paths:
-        steps = path.split("/")
+    found = _roots(paths, layout, name)
+    if len(found) > 1 and found[0][:2] == found[1][:2]:
+        told = f"{found[0].pictures} and {found[1].pictures} could both be the pictures of {layout.split}: keep one of"
+        raise BadItem(error("layout", f"{told} them here", path=name))
+    return (found[0].prefix, found[0].added) if found else ("", "")
+
+
+def nested_roots(paths: Iterable[str], layout: Layout, name: str) -> list[Finding]:
+    """A warning for every other folder that looks like the split's: a backup, or the archive's own folder beside it."""
+    told = "looks like this split, too, but lies deeper than the one that is read: it is left aside; move it elsewhere"
+    return [
+        warning("layout", f"{root.pictures} {told}", path=root.pictures) for root in _roots(paths, layout, name)[1:]
+    ]
+
+
+def has_split(paths: Iterable[str], layout: Layout, name: str) -> bool:
+    """Whether a listing has pictures of the layout's split anywhere that `find_root` looks."""
+    return bool(_roots(paths, layout, name))
+
+
+class _Root(NamedTuple):
+    """A folder that may be the loader's root. Sorted by depth of its folder of pictures; a named split comes first."""
+
+    depth: int
+    unnamed: bool
+    pictures: str
+    prefix: str
+    added: str
+
+
+def _roots(paths: Iterable[str], layout: Layout, name: str) -> list[_Root]:
+    wanted = image_folder(layout)
+    inner = wanted.removeprefix(f"{layout.split}/") if layout.kind != "image_eval" and layout.split == name else None
+    found: dict[str, _Root] = {}
+    for folder in {path.rpartition("/")[0] for path in paths}:
+        steps = folder.split("/")
         for depth in range(min(3, len(steps))):
+            # Archives of a Mac have a folder __MACOSX of the same structure, without pictures.
+            if depth and (steps[depth - 1].startswith(".") or steps[depth - 1] == "__MACOSX"):
+                break
             prefix = "".join(f"{step}/" for step in steps[:depth])
-            if path.startswith(prefix + wanted):
-                return prefix, ""
-            if layout.kind != "image_eval" and layout.split == name and path.startswith(prefix + inner):
-                own.add(prefix)
-    return (min(own, key=len), f"{layout.split}/") if own else ("", "")
+            for shape, added in ((wanted, ""), (inner, f"{layout.split}/")):
+                pictures = f"{prefix}{shape}"
+                if shape is not None and f"{folder}/".startswith(f"{pictures}/"):
+                    root = _Root(pictures.count("/"), bool(added), pictures, prefix, added)
+                    found[pictures] = min(root, found.get(pictures, root))
+    return sorted(found.values())

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
-from segassets.findings import info
+from PIL import Image
+
+from segassets.findings import Finding, info, warning
 from segassets.formats.jpeg_canvas import on_black
 from segassets.formats.memory import keep_freed_memory
 from segassets.formats.pictures import PictureError, grey, jpeg, opened, png, reason
@@ -37,17 +39,18 @@ def synthetic_image(
     """
     keep_freed_memory()
     random = chosen(number, foregrounds, backgrounds)[2]
+    findings: list[Finding] = []
     try:
-        given = [
-            (name, grey(alpha.read(), alpha.label), _decoder(picture)) for name, (picture, alpha) in people.items()
-        ]
+        given = []
+        for name, (picture, alpha) in people.items():
+            opacity = grey(alpha.read(), alpha.label)
+            given.append((name, opacity, _decoder(number, picture, opacity.size, findings)))
         made = compose(given, opened(background[1].read(), background[1].label), random)
         files = _files(number, made, background[1].label)
     except NotMade as why:
         return _not_made(number, str(why), background[0])
     except (PictureError, ValueError) as problem:  # Pillow's: modes that it does not resize, paste or write
         return _not_made(number, f"upstream fails on it, too: {reason(problem)}", background[0])
-    findings = []
     if lossless:
         whole = png(made.image)
         if whole is None:
@@ -69,8 +72,18 @@ def _row(number: int, made: bool, why: str | None, names: list[str], background:
     return {column: [value] for column, value in zip(IMAGE_ROWS, values, strict=True)}
 
 
-def _decoder(ref: Any):
-    return lambda: opened(ref.read(), ref.label)
+def _decoder(number: int, ref: Any, size: tuple[int, int], findings: list[Finding]) -> Callable[[], Image.Image]:
+    """Decodes a person's picture; a warning where it has not the size of its alpha, whose box upstream cuts out of it."""
+
+    def decode() -> Image.Image:
+        picture = opened(ref.read(), ref.label)
+        if picture.size != size:
+            told = f"{picture.width} x {picture.height} pixels, its alpha {size[0]} x {size[1]}: the alpha's box is cut"
+            told += " out of it all the same, as upstream does; give both one size"
+            findings.append(warning("size_mismatch", told, path=ref.label, image=str(number)))
+        return picture
+
+    return decode
 
 
 def _files(number: int, made: Composite, behind: str) -> list[File]:

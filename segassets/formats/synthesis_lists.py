@@ -1,8 +1,12 @@
-"""The text files that synthesis reads: names, one a line. Source: the MaGGIe specification 3.1 and 3.2."""
+"""What synthesis reads: text files of names, one a line, and the frames of clips beside their alphas.
+
+Source: the MaGGIe specification 3.1 and 3.2.
+"""
 
 from __future__ import annotations
 
 import posixpath
+from collections.abc import Sequence
 
 from segassets.findings import BadItem, error
 
@@ -25,3 +29,19 @@ def read_list(data: bytes, path: str) -> list[str]:
 def plain_path(name: str) -> str:
     """A path as listings have it: no `./`, no doubled or final slashes."""
     return posixpath.normpath(name)
+
+
+def unlike_frames(frames: Sequence[str], alphas: Sequence[str]) -> str | None:
+    """How the names of a clip's frames and alphas differ, which upstream takes in pairs by their order; else None.
+
+    Frames and alphas that are as many, and have no name in common, are named by two rules: nothing is missing.
+    """
+    stems, masks = ([posixpath.splitext(name)[0] for name in names] for names in (frames, alphas))
+    missing, extra = sorted(set(stems) - set(masks)), sorted(set(masks) - set(stems))
+    if stems == masks or (len(stems) == len(masks) and len(missing) == len(set(stems))):
+        return None
+    told = [f"{len(frames)} frames, {len(alphas)} alphas"]
+    for what, names in (("alpha of", missing), ("frame of the alpha", extra)):
+        if names:
+            told.append(f"no {what} {', '.join(names[:3])}{', ...' if len(names) > 3 else ''}")
+    return ", ".join(told)

@@ -34,7 +34,8 @@ def inspect_matting(layout: str, path: Path, options: Mapping[str, str]) -> Insp
     if told := clip_problem(values["mode"], *clip):
         raise UsageError(f"--set {told}")
     given = Layout(KINDS[layout], **values)
-    findings, index, summary = inspect_samples(folders, given, str(path), path.absolute().name, reader(tree.refs))
+    shown, read = path.absolute().name, reader(tree.refs)
+    findings, index, summary = inspect_samples(folders, given, str(path), shown, read, tree.refused)
     return [*tree.findings, *findings], index, summary
 
 

@@ -11,6 +11,7 @@ from segassets.files.ref import Ref, files_at
 from segassets.findings import Finding, warning
 from segassets.formats import split_zip
 from segassets.formats.split_zip_members import members_of
+from segassets.sources.refused import Refused, broken_links, members_without_path, printable, without_unsafe
 from segassets.sources.split_archive import member_ref, read_archive
 
 
@@ -20,7 +21,7 @@ class Tree:
 
     `packed`: the files are an archive's members, which `maggie/members` publishes. Members that lie in a missing or
     damaged part are among `refs`, and reading one raises BadItem: what is made from a tree never has less than the
-    archive's directory names without a word.
+    archive's directory names without a word. The same holds for files that cannot be used (`Refused`).
     """
 
     refs: Mapping[str, Ref]
@@ -32,6 +33,11 @@ class Tree:
     def errors(self) -> list[Finding]:
         """What is missing of it, for those who come after somebody who has told the rest."""
         return [finding for finding in self.findings if finding.severity == "error"]
+
+    @property
+    def refused(self) -> dict[str, Finding]:
+        """Path → why it cannot be read."""
+        return {path: ref.why for path, ref in self.refs.items() if isinstance(ref, Refused)}
 
     def below(self, prefix: str) -> Tree:
         """The part of it below a folder, by paths from there."""
@@ -48,22 +54,29 @@ def dataset_tree(raw, name: str) -> Tree:
     below = f"{name}/"
     refs = {path[len(below) :]: raw.ref(path) for path in raw.paths if path.startswith(below)}
     local = getattr(files_at(raw.root), "path", None)
-    _, empty, odd = _walk(local(f"{raw.dataset}/{name}")) if local else ([], [], {})
-    return Tree(refs, tuple(empty), findings=tuple(_left_aside(name, odd)))
+    if local is None:
+        return Tree(without_unsafe(refs))
+    folder = local(f"{raw.dataset}/{name}")
+    paths, empty, odd = _walk(folder)
+    broken = broken_links(folder, (path for path in paths if path not in refs))
+    return Tree({**without_unsafe(refs), **broken}, tuple(empty), findings=tuple(_left_aside(name, odd)))
 
 
 def _packed_tree(raw, name: str) -> Tree:
     directory, parts = read_archive(raw, name)
-    refs = {m.path: member_ref(parts, m, name) for m in members_of(directory) if m.path is not None}
+    members = members_of(directory)
+    refs = {m.path: member_ref(parts, m, name) for m in members if m.path is not None}
+    refused, nowhere = members_without_path(members, name)
     empty = tuple(entry.name.rstrip("/") for entry in directory.entries if entry.name.endswith("/"))
-    return Tree(refs, empty, True, tuple(directory.findings))
+    return Tree({**refs, **refused}, empty, True, (*directory.findings, *nowhere))
 
 
 def folder_tree(folder: Path) -> Tree:
-    """The files below a folder on disk; what is no plain path is left out."""
+    """The files below a folder on disk."""
     root = str(folder.absolute())
     paths, empty, odd = _walk(root)
-    return Tree({path: Ref(root, path) for path in paths}, tuple(empty), findings=tuple(_left_aside("", odd)))
+    refs = without_unsafe({path: Ref(root, path) for path in paths})
+    return Tree({**refs, **broken_links(root, paths)}, tuple(empty), findings=tuple(_left_aside("", odd)))
 
 
 _TOLD = {
@@ -108,7 +121,8 @@ def _walk(root: str) -> tuple[list[str], list[str], dict[str, str]]:
                     files.append(name)
         if here and len(files) + len(pending) == before:
             empty.append(here)
-    return sorted(files), sorted(empty), dict(sorted(odd.items()))
+    odd = {printable(path): code for path, code in sorted(odd.items())}
+    return sorted(files), sorted(map(printable, empty)), odd
 
 
 def _is_folder(item: os.DirEntry) -> bool:

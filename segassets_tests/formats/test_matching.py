@@ -109,6 +109,31 @@ def test_predictions_that_cannot_be_read(content, images, code):
     assert problem.value.findings[0].code == code
 
 
+@pytest.mark.parametrize(
+    ("content", "images", "blamed", "told"),
+    [
+        (b"{}", None, "p.json", "without a list images and annotations: {}"),
+        (b'{"error": "not found"}', b"[]", "p.json", "without a list images and annotations"),
+        (b'{"annotations": []}', None, "p.json", "without a list images:"),
+        (b'{"images": []}', None, "p.json", "without a list annotations:"),
+        (b'{"images": [], "annotations": null}', None, "p.json", "without a list annotations:"),
+        (b"null", None, "p.json", "found null"),
+        (b"3", b"[]", "p.json", "found 3"),
+        (b'"x"', None, "p.json", 'found "x"'),
+        (b"[]", b"{", "i.json", "cannot be read as JSON"),
+        (b"[]", b"5", "i.json", "found 5"),
+        (b"[]", b"{}", "i.json", "found {}"),
+        (b"[]", b'[{"id": 1}]', "i.json", "file_name"),
+        (b'{"images": [{"id": [1]}], "annotations": []}', None, "p.json", "not COCO's images"),
+    ],
+)
+def test_what_is_no_coco_file_is_told_with_its_path(content, images, blamed, told):
+    with pytest.raises(BadItem) as caught:
+        read_predictions(content, images, "p.json", "i.json")
+    assert [(f.code, f.path) for f in caught.value.findings] == [("bad_json", blamed)]
+    assert told in caught.value.findings[0].message
+
+
 def test_a_list_of_results_with_its_images():
     results = json.dumps([prediction(box(0, 0, 20, 30)), prediction(box(0, 0, 20, 30), image=8)]).encode()
     found, findings = read_predictions(results, json.dumps({"images": IMAGES}).encode(), "p.json")

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from segassets.findings import BadItem
 from segassets.formats.matting_dataset import Folders, Layout
-from segassets.formats.matting_layouts import find_root, further_masks, judge
+from segassets.formats.matting_layouts import find_root, further_masks, judge, nested_roots
 from segassets.formats.matting_samples import look
 from segassets.formats.png import gray_png
 
@@ -89,6 +90,30 @@ def test_the_root_is_found_below_other_folders():
     assert find_root(inner, Layout("image_eval", "natural"), "HIM2K_M-HIM2K") == ("HIM2K/", "")
     own = ["images/0.jpg", "alphas/0/0.png"]
     assert find_root(own, Layout("image_train", "I-HIM50K"), "I-HIM50K") == ("", "I-HIM50K/")
+
+
+@pytest.mark.parametrize(
+    ("kind", "split", "name", "folders", "root", "nested"),
+    [
+        ("video", "test", "V", ["backup/test/fgr/a", "test/fgr/a"], ("", ""), ["backup/test/fgr"]),
+        ("image_train", "train", "T", ["__MACOSX/top/train/images", "top/train/images"], ("top/", ""), []),
+        ("image_train", "train", "T", [".old/train/images", "top/in/train/images"], ("top/in/", ""), []),
+        ("image_train", "T", "T", ["images", "old/T/images"], ("", "T/"), ["old/T/images"]),
+        ("image_train", "T", "T", ["T/images", "old/images"], ("", ""), ["old/images"]),
+        ("image_eval", "s", "E", ["a/b/images/s", "z/images/s"], ("z/", ""), ["a/b/images/s"]),
+    ],
+)
+def test_the_root_nearest_to_the_top_is_taken(kind, split, name, folders, root, nested):
+    paths = [f"{folder}/a.jpg" for folder in folders]
+    assert find_root(paths, Layout(kind, split), name) == root
+    assert [(f.severity, f.path) for f in nested_roots(paths, Layout(kind, split), name)] == [
+        ("warning", path) for path in nested
+    ]
+
+
+def test_two_roots_at_one_depth_are_an_error_that_names_both():
+    with pytest.raises(BadItem, match="one/s/images and two/s/images"):
+        find_root(["one/s/images/a.jpg", "two/s/images/a.jpg"], Layout("image_train", "s"), "T")
 
 
 def jpeg(size):

@@ -12,7 +12,7 @@ from segassets.formats import png_runs, resample
 from segassets.formats.png import gray_png
 from segassets.formats.synthesis import Instance, _covered, _exact_ratio, chosen
 from segassets.formats.synthesis_items import synthetic_image
-from segassets.formats.synthesis_lists import plain_path, read_list
+from segassets.formats.synthesis_lists import plain_path, read_list, unlike_frames
 from segassets.formats.synthesis_video import NUMBERS, Clip, NotMade, Plan, drawn, mattes, plan
 from segassets.formats.synthesis_video_items import synthetic_video
 
@@ -189,3 +189,30 @@ def test_lists_with_a_byte_order_mark_and_windows_lines():
         read_list(b"a.jpg\nb\xe9.jpg\n", "l.txt")
     (finding,) = problem.value.findings
     assert (finding.code, finding.path) == ("not_utf8", "l.txt") and "line 2" in finding.message
+
+
+@pytest.mark.parametrize(
+    ("frames", "alphas", "told"),
+    [
+        (["0.jpg", "1.jpg"], ["0.png", "1.png"], None),
+        (["f0.jpg", "f1.jpg"], ["a0.png", "a1.png"], None),
+        (["0.jpg", "1.jpg", "2.jpg"], ["0.png", "2.png"], "3 frames, 2 alphas, no alpha of 1"),
+        (["0.jpg"], ["0.png", "1.png"], "1 frames, 2 alphas, no frame of the alpha 1"),
+        (["0.jpg", "1.jpg"], ["1.png", "2.png"], "2 frames, 2 alphas, no alpha of 0, no frame of the alpha 2"),
+        (["f0.jpg", "f1.jpg"], ["a0.png"], "2 frames, 1 alphas, no alpha of f0, f1, no frame of the alpha a0"),
+    ],
+)
+def test_frames_and_alphas_that_do_not_go_together(frames, alphas, told):
+    assert unlike_frames(frames, alphas) == told
+
+
+def test_a_picture_that_has_not_the_size_of_its_alpha_is_told():
+    random = np.random.RandomState(1)
+    alpha = person(0)[1]
+    large = jpeg(random.randint(0, 256, (90, 80, 3)).astype(np.uint8))
+    large.label = "large.jpg"
+    people = [(large, alpha), *(person(k) for k in range(1, 5))]
+    told = [finding for number in range(12) for finding in image(number, people).findings]
+    sizes = [finding for finding in told if finding.code == "size_mismatch"]
+    assert sizes and {(f.severity, f.path) for f in sizes} == {("warning", "large.jpg")}
+    assert "80 x 90 pixels, its alpha 40 x 60" in sizes[0].message

@@ -172,6 +172,14 @@ def test_roots_and_lists_of_synthesis_that_are_named_must_be_there(place, tmp_pa
     place.run("materialize", *what, *usual)
 
 
+def test_models_whose_names_can_be_no_keys_are_told(place, tmp_path):
+    for name in ("mask rcnn", "mine", ".hidden"):
+        write(tmp_path / "raw/maggie/predictions" / name, {"natural.json": b"{}"})
+    said = place.run("materialize", "maggie/him2k_masks", "--dry-run").stdout
+    assert "'mask rcnn'" in said and "cannot be a partition's key" in said
+    assert "mine|natural" in said and ".hidden" not in said
+
+
 def test_a_file_with_an_odd_name_stops_nobody(place, tmp_path):
     odd = ["a\\b{}", os.fsdecode(b"caf\xe9{}"), "new\nline{}"]
     for name in odd:

@@ -59,6 +59,28 @@ def test_a_number_beyond_is_made_when_it_is_named(place):
     assert len(list(place.published.handle("maggie/synthetic_images", "00200-00299").records())) == 100
 
 
+@pytest.mark.parametrize(("kind", "severity", "told"), [("pha", "warning", "no alpha"), ("fgr", "error", "no frame")])
+def test_a_clip_whose_frames_and_alphas_differ_is_told_once(tmp_path, kind, severity, told):
+    for path, data in matting.files():
+        if "/sources/video/" in path:
+            target = tmp_path / "raw" / path
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_bytes(data)
+    files = sorted((tmp_path / "raw/maggie/sources/video").glob(f"**/{kind}/clip_0/*"))
+    files[1].unlink()
+    place = Place.below(tmp_path)
+    what = ["materialize", "maggie/synthetic_videos", "--partition", "train-easy-00000-00099"]
+    place.run(*what, status=1 if severity == "error" else 0)
+    place.run(*what, "--max-rejected", "1")
+    findings = [finding for finding in place.findings("maggie/synthetic_videos") if finding["code"] != "not_made"]
+    assert [(finding["severity"], finding["code"]) for finding in findings] == [(severity, "frames_differ")]
+    assert findings[0]["path"].endswith("fgr/clip_0")
+    assert told in findings[0]["message"] and files[1].stem in findings[0]["message"]
+    rows = list(place.published.handle("maggie/synthetic_videos", "train-easy-00000-00099").records())
+    clips = {clip for row in rows for clip in row["clips"]}
+    assert any(clip.endswith("clip_0") for clip in clips) == (severity == "warning")
+
+
 def test_people_on_a_checkerboard():
     photograph = np.full((40, 60, 3), 50, np.uint8)
     left, right = np.zeros((2, 40, 60), np.uint8)

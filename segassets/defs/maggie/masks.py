@@ -23,7 +23,8 @@ SUBSETS = ("comp", "natural")
 
 
 def _models(files):
-    return [*files.names("maggie/predictions"), *detecting.available()]
+    there = [name for name in files.names("maggie/predictions") if not name.startswith(".")]
+    return [*there, *detecting.available()]
 
 
 MODELS = dynamic("maggie_models", _models)
@@ -82,7 +83,7 @@ def him2k_masks(
         raise Skip(f"there is no {path} in the raw folder's maggie/{ours}")
     beside = next((name for name in (path.replace(".json", "_images.json"), f"predictions/{model}/images.json")
                    if name in raw), None)  # fmt: skip
-    by_image, told = read_predictions(raw.read(path), raw.read(beside) if beside else None, path)
+    by_image, told = read_predictions(raw.read(path), raw.read(beside) if beside else None, path, beside or "")
     tree = dataset_tree(raw, DATASET)
     alphas, _ = _listed(tree, subset)
     findings = [*tree.errors, *(finding for finding in told if finding.image is None or finding.image in alphas)]

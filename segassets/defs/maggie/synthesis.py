@@ -8,12 +8,13 @@ import dagster as dg
 from segassets.artifact import artifact
 from segassets.defs.maggie import show
 from segassets.errors import Skip, UsageError
-from segassets.findings import BadItem, error
+from segassets.findings import BadItem, error, warning
 from segassets.formats.synthesis import chosen
 from segassets.formats.synthesis_items import IMAGE_ROWS, synthetic_image
-from segassets.formats.synthesis_lists import plain_path, read_list
+from segassets.formats.synthesis_lists import plain_path, read_list, unlike_frames
 from segassets.formats.synthesis_video import NUMBERS, drawn
 from segassets.formats.synthesis_video_items import VIDEO_ROWS, synthetic_video
+from segassets.sources.refused import broken_in
 from segassets.work.plans import Items, each
 
 IMAGES, RANGE = 50_000, 100
@@ -119,6 +120,9 @@ def synthetic_images(
     backgrounds = _files_of(raw, f"{below}{plain_path(bg_root)}/", "", set())
     _enough(len(people), 4, "image_root", image_root, IMAGE_ROOT)
     _enough(len(backgrounds), 1, "bg_root", bg_root, BG_ROOT)
+    # One picture less in a list, and every number is made of others.
+    if broken := [*broken_in(raw, below + plain_path(image_root)), *broken_in(raw, below + plain_path(bg_root))]:
+        raise BadItem(*broken)
     items = []
     alphas = {path: _alpha_path(path) for path in people}
     missing = [path for path in people if alphas[path] not in raw]
@@ -188,6 +192,8 @@ def synthetic_videos(raw, partition, *, lossless: bool = False):
         for name in [*people, *backs]
         if name not in frames and f"{below}{name}" not in raw
     ]
+    for folder in dict.fromkeys([*people, *map(_alpha_folder, people), *backs]):
+        findings += broken_in(raw, f"{below}{folder}") if folder in frames else []
     if findings:
         raise BadItem(*findings)
     if len(people) < 4:
@@ -196,14 +202,17 @@ def synthetic_videos(raw, partition, *, lossless: bool = False):
         raise BadItem(
             error("too_few_backgrounds", "no background is listed, one is drawn for every video", path=lists[1])
         )
-    items = []
+    items, unlike = [], {}
     for number in _numbers(split, level, int(first), int(last)):
         picked, _ = drawn(number, level, len(people))
         clips = [(people[k], frames[people[k]], frames.get(_alpha_folder(people[k]))) for k in picked]
-        items.append({"number": number, "clips": clips})
+        unlike |= {name: _unlike(name, colours, alphas) for name, colours, alphas in clips if name not in unlike}
+        if not any(finding.severity == "error" for name, _, _ in clips for finding in unlike[name]):
+            items.append({"number": number, "clips": clips})
     return each(
         Items(items, "number", batch_items=2),
         synthetic_video,
+        findings=[finding for name in sorted(unlike) for finding in unlike[name]],
         folder=f"{split}/{level}",
         level=level,
         list_length=len(people),
@@ -212,6 +221,22 @@ def synthetic_videos(raw, partition, *, lossless: bool = False):
         backgrounds={name: frames.get(name) or [raw.ref(f"{below}{name}")] for name in backs},
         lossless=lossless,
     )
+
+
+def _unlike(clip, colours, alphas):
+    """A finding where frames and alphas of a clip do not go together: upstream pairs them by their order."""
+    if alphas is None:
+        return []
+    told = unlike_frames(*([ref.path.rpartition("/")[2] for ref in refs] for refs in (colours, alphas)))
+    if told is None:
+        return []
+    where = f"{VIDEO_SOURCES}{clip}"
+    remedy = f"complete it and {VIDEO_SOURCES}{_alpha_folder(clip)}, or take the clip off the list"
+    if len(colours) < len(alphas):
+        told = f"{told}: upstream fails where it draws an alpha without a frame, videos with this clip are left out"
+        return [error("frames_differ", f"{told}; {remedy}", path=where)]
+    told = f"{told}: paired by order, as upstream does, so that a frame gets another's alpha"
+    return [warning("frames_differ", f"{told}; {remedy}", path=where)]
 
 
 def _alpha_folder(clip):
