@@ -2,12 +2,20 @@
 
 import pytest
 
+from segassets import registry
 from segassets.errors import UsageError
 from segassets.user_defs import load_user_defs
 from segassets_tests.maggie.test_archives import write
 
 TYPE = "type: segassets.components.matting.MattingDataset\n"
 GOOD = f"{TYPE}attributes:\n  dataset: First\n  layout: video\n  splits: [a]\n"
+
+
+@pytest.fixture(autouse=True)
+def undeclared(monkeypatch):
+    """What is declared here stays here: other tests look at all that is."""
+    for name in ("_artifacts", "_definitions"):
+        monkeypatch.setattr(registry, name, dict(getattr(registry, name)))
 
 
 @pytest.mark.parametrize(
