@@ -100,8 +100,8 @@ def overlaps_of(
     prediction: Sequence[Mapping],
     categories: Iterable[int],
     path: str | None = None,
-) -> dict[tuple[int, int], int]:
-    """The overlaps of one image, after all checks of the prediction.
+) -> tuple[dict[tuple[int, int], int], list[Finding]]:
+    """The overlaps of one image, after all checks of the prediction, and warnings.
 
     Raises BadItem that names the image, and its predicted PNG by `path`.
     """
@@ -114,11 +114,11 @@ def overlaps_of(
             raise BadItem(error("size_differs", told))
         found = pq.overlaps(truth_ids, ids)
         problems = pq.prediction_findings({predicted for _, predicted in found}, prediction, categories)
-        if problems:
+        if any(finding.severity == "error" for finding in problems):
             raise BadItem(*problems)
     except BadItem as bad:
         raise BadItem(*(replace(finding, image=image, path=path) for finding in bad.findings)) from None
-    return found
+    return found, [replace(finding, image=image, path=path) for finding in problems]
 
 
 def _pixels(runs: Runs) -> str:
@@ -135,13 +135,13 @@ def score_image(
     path: str | None = None,
 ) -> Made:
     """The tallies of one image as rows. `path`: of the predicted PNG, for messages."""
-    found = overlaps_of(image, truth_png, predicted_png, prediction, categories, path)
+    found, warnings = overlaps_of(image, truth_png, predicted_png, prediction, categories, path)
     result = pq.tallies(found, pq.truth_of(segments), predicted_of(prediction))
-    return Made(rows=_rows(image, 1, result))
+    return Made(rows=_rows(image, 1, result), findings=warnings)
 
 
 def predicted_of(prediction: Iterable[Mapping]) -> dict[int, int]:
-    """Category of each predicted id."""
+    """Category of each predicted id; of an id that is listed twice the last decides, as in panopticapi."""
     return {segment["id"]: segment["category_id"] for segment in prediction}
 
 
@@ -151,14 +151,18 @@ def score_clip(clip: str, frames: Sequence[Mapping[str, Any]], categories: Seque
     `frames`: {image, truth_png, predicted_png (references), segments, prediction} in temporal order; two pictures are
     in memory at a time.
     """
-    made = []
+    made, warnings = [], []
     for frame in frames:
         truth, predicted = frame["truth_png"].read(), frame["predicted_png"].read()
         path = frame["predicted_png"].label
-        found = overlaps_of(frame["image"], truth, predicted, frame["prediction"], categories, path)
-        made.append(vpq.Frame(found, pq.truth_of(frame["segments"]), predicted_of(frame["prediction"])))
+        found, told = overlaps_of(frame["image"], truth, predicted, frame["prediction"], categories, path)
+        warnings += told
+        of = predicted_of(reversed(frame["prediction"]))  # of an id that is listed twice the first decides, as upstream
+        made.append(vpq.Frame(found, pq.truth_of(frame["segments"]), of))
     parts = [_rows(clip, length, tallies) for length, tallies in vpq.clip_tallies(made).items()]
-    return Made(rows={name: [value for part in parts for value in part[name]] for name in TALLY_ROWS})
+    return Made(
+        rows={name: [value for part in parts for value in part[name]] for name in TALLY_ROWS}, findings=warnings
+    )
 
 
 def tallies_of(records: Iterable[Mapping]) -> dict[int, dict[int, Tally]]:

@@ -378,6 +378,17 @@ def test_a_bad_annotation_is_that_frames(release: Bench, bad):
     release.make("cityscapes_vps/vpq", "mine", max_rejected=0.4)
 
 
+@pytest.mark.parametrize(("categories", "score"), [((0, 0), 100), ((0, 3), 100), ((3, 0), 0)])
+def test_of_an_id_that_is_listed_twice_the_first_entry_counts(release: Bench, categories, score):
+    """As in upstream's eval_vpq, which takes the area from the PNG."""
+    made(release, "frame_list", "cls", "inst", "panoptic_inst", "panoptic_video")
+    submission(release, [prediction([{"id": 7, "category_id": category} for category in categories])] * 12)
+    told = warned(release.make("cityscapes_vps/vpq", "mine"))["duplicate_id"]
+    assert told.startswith("1 ids are listed more than once (7)")
+    stats = json.loads((release.published / "cityscapes_vps/vpq/mine/vpq_stats.json").read_text())
+    assert stats["final"]["All"] == score
+
+
 def test_two_annotations_of_a_frame_are_an_error(release: Bench):
     made(release, "frame_list", "cls", "inst", "panoptic_inst", "panoptic_video")
     entries = [prediction(GOOD, image_id=image_id) for image_id in IDS]
