@@ -82,7 +82,7 @@ def _compiled_spans(kernel, runs: Runs, values: np.ndarray) -> Spans:
 
 
 class _Codes(NamedTuple):
-    """A Huffman table: code and bits of every symbol, and everything that comes before the first token."""
+    """A Huffman table: code and bits of every symbol, and everything that comes before the first token: the prefix too."""
 
     code: np.ndarray
     bits: np.ndarray
@@ -90,11 +90,13 @@ class _Codes(NamedTuple):
     header_bits: int
 
 
-def _table(counts: np.ndarray, octets: int) -> _Codes:
+def _table(counts: np.ndarray, octets: int, prefix: bytes) -> _Codes:
     lengths = huffman.code_lengths(counts)
     block, block_bits = huffman.block_header(lengths, octets)
     code = huffman.canonical_codes(lengths)
-    return _Codes(code, lengths.astype(np.int64), _ZLIB_HEADER | block << 16, 16 + block_bits)
+    begin, begin_bits = int.from_bytes(prefix, "little"), 8 * len(prefix)
+    header = begin | (_ZLIB_HEADER | block << 16) << begin_bits
+    return _Codes(code, lengths.astype(np.int64), header, begin_bits + 16 + block_bits)
 
 
 def _by_kernel(kernel, spans: Spans, prefix: bytes) -> bytes:
@@ -102,15 +104,13 @@ def _by_kernel(kernel, spans: Spans, prefix: bytes) -> bytes:
     octets = spans.residual.itemsize
     counts = np.zeros(huffman.SYMBOLS, np.int64)
     low, high, more = kernel.measure(spans.residual, spans.pixels, spans.shape, octets, _SYMBOL, _EXTRA_BITS, counts)
-    table = _table(counts, octets)
-    total = 8 * len(prefix) + table.header_bits + int(counts @ table.bits) + more
+    table = _table(counts, octets, prefix)
+    total = table.header_bits + int(counts @ table.bits) + more
     stream = np.zeros((total + 7) // 8 + 16, np.uint8)
-    lead = (8 * len(prefix) + table.header_bits + 7) // 8
-    head = int.from_bytes(prefix, "little") | table.header << 8 * len(prefix)
-    stream[:lead] = np.frombuffer(head.to_bytes(lead, "little"), np.uint8)
-    at = 8 * len(prefix) + table.header_bits
+    lead = (table.header_bits + 7) // 8
+    stream[:lead] = np.frombuffer(table.header.to_bytes(lead, "little"), np.uint8)
     args = spans.residual, spans.pixels, spans.shape, octets, _SYMBOL, _EXTRA, _EXTRA_BITS
-    kernel.write(*args, table.code, table.bits, stream, at)
+    kernel.write(*args, table.code, table.bits, stream, table.header_bits)
     end = (total + 7) // 8
     return stream[:end].tobytes() + _adler(low, high)
 
@@ -122,10 +122,10 @@ def _adler(low: int, high: int) -> bytes:
 def _by_numpy(spans: Spans, prefix: bytes) -> bytes:
     """Counts of all symbols, then the bits of every span at once."""
     tokens = _tokens(spans)
-    table = _table(_counts(tokens, spans.shape[0]), spans.residual.itemsize)
+    table = _table(_counts(tokens, spans.shape[0]), spans.residual.itemsize, prefix)
     begins = np.ones(len(spans.pixels), bool)
     np.equal(np.cumsum(spans.pixels)[:-1] % spans.shape[1], 0, out=begins[1:])
-    return _placed(tokens, table, begins, prefix) + _adler(*_sums(spans, begins))
+    return _placed(tokens, table, begins) + _adler(*_sums(spans, begins))
 
 
 class _Tokens(NamedTuple):
@@ -184,18 +184,16 @@ def _pieces(tokens: _Tokens, table: _Codes) -> tuple[np.ndarray, np.ndarray]:
     return followed(tokens.tail >= 3, match, size.astype(np.int64) + 1)
 
 
-def _placed(tokens: _Tokens, table: _Codes, begins: np.ndarray, prefix: bytes) -> bytes:
+def _placed(tokens: _Tokens, table: _Codes, begins: np.ndarray) -> bytes:
     """Everything up to the end of the block. A span that begins a row has the literal of the row's filter before it."""
     code, bits = table.code, table.bits
     piece, used = _pieces(tokens, table)
     filter_bits, full_bits = int(bits[_FILTER_UP]), int(bits[-1]) + 1
-    head = int.from_bytes(prefix, "little") | table.header << 8 * len(prefix)
-    head_bits = 8 * len(prefix) + table.header_bits
-    ends = head_bits + np.cumsum(begins * filter_bits + used + tokens.full * full_bits)
+    ends = table.header_bits + np.cumsum(begins * filter_bits + used + tokens.full * full_bits)
     stop = int(ends[-1]) + int(bits[END_OF_BLOCK])
     words = np.zeros(stop // 64 + 2, np.uint64)
-    for k in range((head_bits + 63) // 64):
-        words[k] = head >> 64 * k & 0xFFFFFFFFFFFFFFFF
+    for k in range((table.header_bits + 63) // 64):
+        words[k] = table.header >> 64 * k & 0xFFFFFFFFFFFFFFFF
     at = ends - tokens.full * full_bits
     or_pieces(words, at - used, piece)
     rows = (at - used)[begins] - filter_bits

@@ -51,6 +51,17 @@ def up_spans(starts, values, octets, shape, residual, pixels):
 
 
 @compiled
+def _tokens(value, n, octets):
+    """What a span becomes: how many literals it begins with and what they are; matches of 258, and bytes of the last."""
+    first, second, lead = value >> 8, value & 255, octets
+    if value == 0 or octets == 1:
+        lead, first = 1, second
+    rest = n * octets - lead
+    full = rest // _LONGEST
+    return lead, first, second, full, rest - full * _LONGEST
+
+
+@compiled
 def measure(residual, pixels, shape, octets, symbol, extra_bits, counts):
     """Adds to `counts` how often each symbol occurs: (both Adler sums, not reduced; more bits of all matches)."""
     height, width = shape
@@ -65,13 +76,7 @@ def measure(residual, pixels, shape, octets, symbol, extra_bits, counts):
             high += _FILTER_UP * (total - at)
             at += 1
         value = np.int64(residual[k])
-        first, second = value >> 8, value & 255
-        lead = octets
-        if value == 0 or octets == 1:
-            lead, first = 1, second
-        rest = n * octets - lead
-        full = rest // _LONGEST
-        tail = rest - full * _LONGEST
+        lead, first, second, full, tail = _tokens(value, n, octets)
         times = 1
         if tail >= 3:
             counts[symbol[tail]] += 1
@@ -114,13 +119,7 @@ def write(residual, pixels, shape, octets, symbol, extra, extra_bits, code, code
         if x == 0:
             place, held, n_held = _put(stream, place, held, n_held, code[_FILTER_UP], code_bits[_FILTER_UP])
         value = np.int64(residual[k])
-        first, second = value >> 8, value & 255
-        lead = octets
-        if value == 0 or octets == 1:
-            lead, first = 1, second
-        rest = n * octets - lead
-        full = rest // _LONGEST
-        tail = rest - full * _LONGEST
+        lead, first, second, full, tail = _tokens(value, n, octets)
         once, once_bits = code[first], code_bits[first]
         if lead == 2:
             once |= code[second] << np.uint64(once_bits)

@@ -47,7 +47,8 @@ def order_parts(names: Iterable[str], absent: list[str] | None = None, archive: 
 
     Names that are no parts are only looked at for hints (`X (1).z02`, `X.z02.crdownload`, `x.z02` beside `X.zip`).
     Raises BadItem `missing_part` with one finding a missing part that the names give away; that parts are missing at
-    the end, or that one is too many, is known only to the end record. Raises BadItem `several_archives` when the parts have several stems.
+    the end, or that one is too many, is known only to the end record. Raises BadItem `several_archives` when the parts
+    have several stems.
     """
     names = list(names)
     numbered = {name: number for name in names if (number := part_number(name)) is not None}

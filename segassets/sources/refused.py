@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
-from segassets.files.paths import UnsafePath, check_relative
+from segassets.files.paths import is_plain
 from segassets.files.ref import Ref, files_at
 from segassets.findings import BadItem, Finding, error
 from segassets.formats.split_zip import safe_name
@@ -39,10 +39,9 @@ def without_unsafe(refs: Mapping[str, Ref]) -> dict[str, Ref]:
     """The references; a name that no published file can have is refused, under the form of it that can be printed."""
     kept: dict[str, Ref] = {}
     for path, ref in refs.items():
-        try:
-            check_relative(path)
+        if is_plain(path):
             kept[path] = ref
-        except UnsafePath:
+        else:
             shown = printable(path)
             told = "its name is not UTF-8, or has a backslash, a control character or too many bytes: rename it"
             kept[shown] = Refused(ref.root, shown, why=error("unsafe_path", told, path=shown))
